@@ -1,0 +1,1 @@
+"""A whole Ostraka network on this machine, as processes on loopback."""

@@ -1,0 +1,168 @@
+"""The embedded chain: py-evm behind JSON-RPC on loopback.
+
+For trying things out and for tests. It is one process without consensus; it keeps nothing when it stops. Chain blocks carry the
+wall clock's time and an empty one is made every second, because deadlines are judged by `block.timestamp` in views too.
+
+    python -m ostraka.devnet.embedded_chain --port 8545 --mnemonic "…" --accounts 12
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import re
+import signal
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+CHAIN_ID = 1337
+GAS_LIMIT = 30_000_000
+HD_PATH = "m/44'/60'/0'/0/{}"
+BLOCK_INTERVAL_S = 1.0
+MAX_REQUEST_BYTES = 4 << 20
+
+
+class EmbeddedChain:
+    """An EVM with instant mining. All calls are serialized: py-evm is not thread-safe."""
+
+    def __init__(self, mnemonic: str, accounts: int) -> None:
+        from eth.vm.forks import ShanghaiVM
+        from eth_account import Account
+        from eth_tester import EthereumTester
+        from eth_tester.backends.pyevm.main import PyEVMBackend, get_default_account_state
+        from web3 import Web3
+        from web3.providers.eth_tester import EthereumTesterProvider
+
+        Account.enable_unaudited_hdwallet_features()
+        holders = [Account.from_mnemonic(mnemonic, account_path=HD_PATH.format(i)).address for i in range(accounts)]
+        state = {bytes.fromhex(h[2:]): get_default_account_state(overrides={"balance": 10**24}) for h in holders}
+        backend = PyEVMBackend(
+            genesis_parameters=PyEVMBackend.generate_genesis_params({"gas_limit": GAS_LIMIT}),
+            genesis_state=state,
+            vm_configuration=((0, ShanghaiVM),),
+        )
+        type(backend.chain).chain_id = CHAIN_ID
+        self._tester = EthereumTester(backend=backend)
+        self._backend = backend
+        provider = EthereumTesterProvider(self._tester)
+        web3 = Web3(provider, middleware=[])
+        # The provider's own middleware turns eth-tester's snake_case values into JSON-RPC's.
+        self._request = provider.request_func(web3, web3.middleware_onion)
+        self._lock = threading.Lock()
+
+    def _follow_clock(self) -> None:
+        chain = self._backend.chain
+        parent = chain.get_canonical_head().timestamp
+        chain.header = chain.header.copy(timestamp=max(int(time.time()), parent + 1))
+
+    def mine_if_due(self) -> None:
+        """An empty chain block, unless this second has one already."""
+        with self._lock:
+            if int(time.time()) > self._backend.chain.get_canonical_head().timestamp:
+                self._follow_clock()
+                self._tester.mine_blocks(1)
+
+    def request(self, method: str, params: list[Any]) -> dict[str, Any]:
+        if method in ("eth_chainId", "net_version"):  # eth-tester answers these with a constant of its own
+            return {"result": CHAIN_ID if method == "eth_chainId" else str(CHAIN_ID)}
+        with self._lock:
+            if method in ("eth_sendRawTransaction", "eth_sendTransaction", "eth_estimateGas", "evm_mine"):
+                self._follow_clock()
+            return dict(self._request(method, params))  # type: ignore[arg-type]
+
+
+def _plain(value: Any) -> Any:
+    """JSON-RPC writes quantities as hex strings and bytes as 0x strings."""
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return value
+    if isinstance(value, int):
+        return hex(value)
+    if isinstance(value, dict) or hasattr(value, "items"):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    chain: EmbeddedChain
+
+    def do_POST(self) -> None:
+        length = int(self.headers.get("content-length", 0))
+        if not 0 < length <= MAX_REQUEST_BYTES:
+            self.send_error(413)
+            return
+        try:
+            body = json.loads(self.rfile.read(length))
+            answer = [self._answer(b) for b in body] if isinstance(body, list) else self._answer(body)
+        except ValueError as error:
+            answer = {"jsonrpc": "2.0", "id": None, "error": {"code": -32700, "message": str(error)}}
+        data = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def _answer(self, body: dict[str, Any]) -> dict[str, Any]:
+        reply: dict[str, Any] = {"jsonrpc": "2.0", "id": body.get("id")}
+        try:
+            got = self.chain.request(body["method"], body.get("params") or [])
+        except Exception as error:  # whatever py-evm raises is this request's error, not the server's end
+            reply["error"] = _error(error)
+            return reply
+        if got.get("error"):
+            reply["error"] = got["error"] if isinstance(got["error"], dict) else {"code": -32000, "message": got["error"]}
+        else:
+            reply["result"] = _plain(got.get("result"))
+        return reply
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+def _error(error: Exception) -> dict[str, Any]:
+    """A revert keeps its data, so that clients can name the contract's custom error.
+
+    eth-tester passes it on only as the printed form of a bytes object inside its message.
+    """
+    from eth_tester.exceptions import TransactionFailed
+
+    message = str(error)
+    if not isinstance(error, TransactionFailed):
+        return {"code": -32000, "message": f"{type(error).__name__}: {message}"}
+    printed = re.search(r"""b(['"]).*\1""", message, re.DOTALL)
+    data = ast.literal_eval(printed.group()) if printed else b""
+    return {"code": 3, "message": message if not data else "execution reverted", "data": "0x" + data.hex()}
+
+
+def serve(port: int, mnemonic: str, accounts: int) -> None:
+    """Serves until SIGTERM or SIGINT. Raises `OSError` when the port is taken."""
+    chain = EmbeddedChain(mnemonic, accounts)
+    handler = type("Handler", (_Handler,), {"chain": chain})
+    server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+    server.daemon_threads = True
+    stop = threading.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: stop.set())
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    while not stop.wait(BLOCK_INTERVAL_S):
+        chain.mine_if_due()
+    server.shutdown()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--mnemonic", required=True)
+    parser.add_argument("--accounts", type=int, default=12)
+    options = parser.parse_args()
+    serve(options.port, options.mnemonic, options.accounts)
+
+
+if __name__ == "__main__":
+    main()

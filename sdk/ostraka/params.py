@@ -1,0 +1,43 @@
+"""Protocol parameters. A deployment takes one preset; contracts hold the values and are the authority once deployed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ostraka.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Params:
+    """One preset. Times are in seconds, shares in basis points (1/10 000)."""
+
+    protocol_fee_bps: int = 200
+    orchestrator_fee_bps: int = 300
+    lock_multiple: int = 10  # a stage locks this many replica prices while it works
+    stake_to_price_ratio: int = 100  # minimum stake, in prices of the largest job a node may serve
+    slash_bps: int = 5_000  # of the stake that is left after the job lock is taken
+    challenger_bps: int = 3_000  # of what is slashed
+    min_window_s: int = 60  # shortest time between submission and commit deadline
+    max_window_s: int = 86_400
+    reveal_window_s: int = 300
+    challenge_window_s: int = 3_600
+    unbonding_period_s: int = 14 * 86_400
+    jail_period_s: int = 86_400
+
+
+PRESETS: dict[str, Params] = {
+    "main": Params(),
+    "test": Params(min_window_s=20, reveal_window_s=60, challenge_window_s=300, unbonding_period_s=3_600),
+    # For a network on one machine: a person is waiting at the screen.
+    "local": Params(
+        min_window_s=10, reveal_window_s=30, challenge_window_s=60, unbonding_period_s=20 * 60, jail_period_s=60
+    ),
+}
+
+
+def preset(name: str) -> Params:
+    """Raises `ConfigError` naming the presets there are."""
+    try:
+        return PRESETS[name]
+    except KeyError:
+        raise ConfigError(f"preset: {name!r} is unknown; choose one of {', '.join(sorted(PRESETS))}") from None

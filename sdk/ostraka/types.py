@@ -1,0 +1,89 @@
+"""Ids and frozen values that every room speaks of. No I/O, no dependencies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NewType
+
+Address = NewType("Address", str)  # EIP-55 checksummed
+NodeId = NewType("NodeId", int)  # counts from 1 on chain
+JobId = NewType("JobId", int)  # counts from 1 on chain
+ModelId = NewType("ModelId", bytes)  # 32 bytes: the manifest's digest
+Digest = NewType("Digest", bytes)  # 32 bytes
+Wei = NewType("Wei", int)  # smallest unit of the token; 10**18 make one OSTR
+
+OSTR = 10**18
+
+
+@dataclass(frozen=True, order=True)
+class BlockSpan:
+    """Blocks `[start, stop)` of a model."""
+
+    start: int
+    stop: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < self.stop:
+            raise ValueError(f"block span [{self.start}, {self.stop}) is empty or negative")
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def covers(self, other: BlockSpan) -> bool:
+        return self.start <= other.start and other.stop <= self.stop
+
+    def __str__(self) -> str:
+        return f"[{self.start}, {self.stop})"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The n-th place of a route: which node runs which span, and its share of the replica's pay."""
+
+    node_id: NodeId
+    start: int
+    stop: int
+    work_bps: int
+
+    @property
+    def span(self) -> BlockSpan:
+        return BlockSpan(self.start, self.stop)
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What an orchestrator signs for one replica of a job. The stages tile all blocks of the model."""
+
+    job_id: JobId
+    replica: int
+    stages: tuple[Stage, ...]
+
+
+class JobState(IntEnum):
+    """Mirrors `IJobMarket.JobState`."""
+
+    NONE = 0
+    OPEN = 1
+    COMMITTING = 2
+    REVEALING = 3
+    AGREED = 4
+    FINAL = 5
+    CANCELLED = 6
+    FAILED = 7
+
+    @property
+    def closed(self) -> bool:
+        return self in (JobState.FINAL, JobState.CANCELLED, JobState.FAILED)
+
+
+class NodeStatus(IntEnum):
+    """Mirrors `INodeRegistry.NodeStatus`."""
+
+    NONE = 0
+    PENDING = 1
+    ACTIVE = 2
+    DRAINING = 3
+    EXITING = 4
+    EXITED = 5
+    JAILED = 6

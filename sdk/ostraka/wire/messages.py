@@ -1,0 +1,184 @@
+"""Messages between orchestrators and nodes, and their bytes (MessagePack, strict types, capped sizes).
+
+Nothing here is ever unpickled or evaluated. A message that is too long, malformed or of the wrong type raises `BadFrame`.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+import numpy as np
+
+from ostraka.crypto.trace import Digests
+from ostraka.errors import BadFrame
+from ostraka.types import Assignment, JobId, NodeId, Stage
+
+MAX_MESSAGE_BYTES = 64 << 20
+MAX_STAGES = 64
+MAX_POSITIONS = 1 << 20
+
+
+class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of all messages."""
+
+
+class Route(Message):
+    """An assignment with the orchestrator's signature and where its nodes listen."""
+
+    job_id: int
+    replica: int
+    stages: list[tuple[int, int, int, int]]  # node id, start, stop, work in basis points
+    signature: bytes
+    endpoints: list[str]
+    model_id: bytes
+
+    def assignment(self) -> Assignment:
+        return Assignment(
+            JobId(self.job_id), self.replica, tuple(Stage(NodeId(n), a, b, w) for n, a, b, w in self.stages)
+        )
+
+
+class Run(Message):
+    """Orchestrator → lead: run this replica. `claimed` are another replica's tokens, to be checked by prefill."""
+
+    session: bytes
+    route: Route
+    job_input: bytes
+    claimed: list[int] | None = None
+
+
+class Token(Message, tag=True):
+    """Lead → orchestrator: one generated token, provisional until the replicas agree."""
+
+    index: int
+    token: int
+
+
+class SignedReceipt(Message):
+    """A stage's receipt, its signature, and the next stage's on the same bytes."""
+
+    stage: int
+    node_id: int
+    start: int
+    stop: int
+    units: int
+    input: bytes
+    output: bytes
+    signature: bytes
+    countersignature: bytes
+
+
+class Done(Message, tag=True):
+    """Lead → orchestrator: the replica has finished and has committed on chain."""
+
+    tokens: list[int]
+    units: int
+    receipts: list[SignedReceipt]
+    transaction: bytes
+    gas_used: int
+    seconds: float
+    decode_seconds: float
+    bytes_sent: int
+
+
+class Open(Message):
+    """Stage → next stage: prepare a session. Carries the route, so each node checks its own assignment."""
+
+    session: bytes
+    route: Route
+    stage: int
+    input_digest: bytes
+    capacity: int
+
+
+class Step(Message):
+    """Stage → next stage: rows of activations, one a position, in the manifest's wire format."""
+
+    session: bytes
+    position: int
+    count: int
+    sample_from: int
+    rows: bytes
+
+
+class StepReply(Message):
+    """Back up the route: sampled tokens, and digests of all borders behind the asking stage, uint8 [count, borders, 32]."""
+
+    tokens: list[int]
+    digests: bytes
+
+
+class Truncate(Message):
+    """Forget all positions from `length` on: the tokens there were not what the model says."""
+
+    session: bytes
+    length: int
+
+
+class Attest(Message):
+    """Lead → stage: the whole trace, before the commit. The stage signs only what agrees with its own records."""
+
+    session: bytes
+    tokens: list[int]
+    digests: bytes
+    salt: bytes
+    commitment: bytes
+    receipts: list[SignedReceipt]
+
+
+class Attested(Message):
+    attestation: bytes
+    receipt: SignedReceipt
+    countersignature: bytes  # of the previous stage's receipt; empty for stage 0
+
+
+class Close(Message):
+    session: bytes
+
+
+class Ack(Message):
+    pass
+
+
+class GetTrace(Message):
+    """Anyone → node: the trace of a replica, after its reveal."""
+
+    job_id: int
+    replica: int
+
+
+class Trace(Message):
+    tokens: list[int]
+    units: int
+    borders: int
+    digests: bytes
+
+
+M = TypeVar("M")
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode(message: Message) -> bytes:
+    return _encoder.encode(message)
+
+
+def decode(data: bytes, kind: type[M]) -> M:
+    """Raises `BadFrame`, naming what is wrong."""
+    if len(data) > MAX_MESSAGE_BYTES:
+        raise BadFrame(f"message: {len(data)} bytes, at most {MAX_MESSAGE_BYTES} are read")
+    try:
+        return msgspec.msgpack.decode(data, type=kind)
+    except msgspec.MsgspecError as error:
+        raise BadFrame(f"message: not a {getattr(kind, '__name__', kind)} ({error})") from error
+
+
+def pack_digests(digests: Digests) -> bytes:
+    return np.ascontiguousarray(digests).tobytes()
+
+
+def unpack_digests(data: bytes, count: int, borders: int) -> Digests:
+    """uint8 [count, borders, 32]. Raises `BadFrame` when the length does not fit."""
+    if not 0 <= count <= MAX_POSITIONS or len(data) != count * borders * 32:
+        raise BadFrame(f"digests: {len(data)} bytes are not {count} positions × {borders} borders × 32")
+    return np.frombuffer(data, np.uint8).reshape(count, borders, 32)
