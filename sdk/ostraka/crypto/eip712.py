@@ -82,12 +82,8 @@ class Receipt:
 
 
 def assignment_message(domain: Domain, assignment: Assignment) -> SignableMessage:
-    stages = [
-        {"nodeId": s.node_id, "start": s.start, "stop": s.stop, "workBps": s.work_bps} for s in assignment.stages
-    ]
-    return domain.message(
-        "Assignment", {"jobId": assignment.job_id, "replica": assignment.replica, "stages": stages}
-    )
+    stages = [{"nodeId": s.node_id, "start": s.start, "stop": s.stop, "workBps": s.work_bps} for s in assignment.stages]
+    return domain.message("Assignment", {"jobId": assignment.job_id, "replica": assignment.replica, "stages": stages})
 
 
 def assignment_hash(domain: Domain, assignment: Assignment) -> bytes:

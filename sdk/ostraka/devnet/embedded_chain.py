@@ -116,7 +116,9 @@ class _Handler(BaseHTTPRequestHandler):
             reply["error"] = _error(error)
             return reply
         if got.get("error"):
-            reply["error"] = got["error"] if isinstance(got["error"], dict) else {"code": -32000, "message": got["error"]}
+            reply["error"] = (
+                got["error"] if isinstance(got["error"], dict) else {"code": -32000, "message": got["error"]}
+            )
         else:
             reply["result"] = _plain(got.get("result"))
         return reply

@@ -3,7 +3,6 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-
 from ostraka.crypto.eip712 import (
     Domain,
     Receipt,
@@ -71,7 +70,15 @@ def test_every_field_of_a_receipt_is_signed():
 def test_a_commitment_is_bound_to_its_sender_and_salt():
     args = (DOMAIN, 1, 0, Address("0x" + "33" * 20), b"r" * 32, b"t" * 32, b"s" * 32)
     base = commitment(*args)
-    changes = [(0, Domain(1, DOMAIN.contract)), (1, 2), (2, 1), (3, Address("0x" + "44" * 20)), (4, b"x" * 32), (5, b"x" * 32), (6, b"x" * 32)]
+    changes = [
+        (0, Domain(1, DOMAIN.contract)),
+        (1, 2),
+        (2, 1),
+        (3, Address("0x" + "44" * 20)),
+        (4, b"x" * 32),
+        (5, b"x" * 32),
+        (6, b"x" * 32),
+    ]
     seen = {base} | {commitment(*(value if i == at else a for i, a in enumerate(args))) for at, value in changes}
     assert len(seen) == 8
 

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from ostraka.crypto.canonical import canonical_json
 from ostraka.crypto.merkle import depth, merkle_proof, merkle_root, verify_proof
 from ostraka.crypto.trace import chain, column, first_divergence, make_result, output_digest, result_hash
 
-M, I = bytes([1]) * 32, bytes([2]) * 32
+MODEL, INPUT = bytes([1]) * 32, bytes([2]) * 32
 values = st.lists(st.binary(min_size=32, max_size=32), min_size=1, max_size=40)
 
 
@@ -49,16 +48,20 @@ def test_a_node_cannot_be_shown_as_a_leaf():
 def test_each_position_depends_on_all_before_it():
     honest, changed = digests(6), digests(6)
     changed[2, 1, 0] ^= 1
-    a, b = chain(honest, M, I), chain(changed, M, I)
+    a, b = chain(honest, MODEL, INPUT), chain(changed, MODEL, INPUT)
     assert a[:3] == b[:3]
     assert all(x != y for x, y in zip(a[3:], b[3:], strict=True))
-    assert chain(honest, I, I)[0] != a[0] != chain(honest, M, M)[0]
+    assert chain(honest, INPUT, INPUT)[0] != a[0] != chain(honest, MODEL, MODEL)[0]
 
 
 def test_the_result_hash_covers_units_tokens_and_trace():
-    base = make_result(digests(4), [5, 6], M, I)
+    base = make_result(digests(4), [5, 6], MODEL, INPUT)
     assert base.hash == result_hash(4, output_digest([5, 6]), base.trace_root)
-    others = [make_result(digests(4), [5, 7], M, I), make_result(digests(4, seed=1), [5, 6], M, I), make_result(digests(3), [5, 6], M, I)]
+    others = [
+        make_result(digests(4), [5, 7], MODEL, INPUT),
+        make_result(digests(4, seed=1), [5, 6], MODEL, INPUT),
+        make_result(digests(3), [5, 6], MODEL, INPUT),
+    ]
     assert len({base.hash, *(o.hash for o in others)}) == 4
 
 
@@ -74,17 +77,20 @@ def test_the_first_divergence_is_found_and_proves_itself(n, data):
     cheat = honest.copy()
     cheat[position, border:] ^= 7
     cheat[position + 1 :] ^= 9
-    found = first_divergence(cheat, honest, M, I)
+    found = first_divergence(cheat, honest, MODEL, INPUT)
     assert (found.position, found.border) == (position, border)
-    for digest_row, proof, whole in ((found.loser_digests, found.loser_proof, cheat), (found.winner_digests, found.winner_proof, honest)):
+    for digest_row, proof, whole in (
+        (found.loser_digests, found.loser_proof, cheat),
+        (found.winner_digests, found.winner_proof, honest),
+    ):
         link = hashlib.sha256(found.previous + b"".join(digest_row)).digest()
-        root = make_result(whole, [], M, I).trace_root
+        root = make_result(whole, [], MODEL, INPUT).trace_root
         assert verify_proof(root, n, position, link, proof)
 
 
 def test_equal_traces_do_not_diverge():
-    assert first_divergence(digests(3), digests(3), M, I) is None
-    assert first_divergence(digests(5)[:3], digests(5), M, I) is None
+    assert first_divergence(digests(3), digests(3), MODEL, INPUT) is None
+    assert first_divergence(digests(5)[:3], digests(5), MODEL, INPUT) is None
 
 
 def test_a_receipt_column_is_one_border_of_all_positions():
@@ -94,7 +100,7 @@ def test_a_receipt_column_is_one_border_of_all_positions():
 
 def test_malformed_digests_are_refused():
     with pytest.raises(ValueError, match="uint8"):
-        chain(np.zeros((2, 3, 31), np.uint8), M, I)
+        chain(np.zeros((2, 3, 31), np.uint8), MODEL, INPUT)
 
 
 def test_canonical_json_has_one_form():

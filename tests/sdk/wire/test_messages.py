@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from ostraka.errors import BadFrame, PromptTooLong, UsageError
 from ostraka.wire import messages
 from ostraka.wire.job_input import JobInput, Sampling, decode_input
@@ -32,10 +33,8 @@ def test_anything_else_is_a_bad_frame(data):
 @given(st.binary(max_size=300))
 def test_random_bytes_never_do_more_than_raise(data):
     for kind in (Step, messages.Run, messages.Attest, Token | Done):
-        try:
+        with contextlib.suppress(BadFrame):
             decode(data, kind)
-        except BadFrame:
-            pass
 
 
 def test_an_oversized_message_is_not_even_parsed(monkeypatch):
@@ -62,7 +61,14 @@ def test_a_job_input_has_one_encoding():
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"{}", b"[]", INPUT.encode() + b" ", INPUT.encode().replace(b'"max_tokens":4', b'"max_tokens":4.0'), INPUT.encode().replace(b"{", b"{ ", 1)],
+    [
+        b"",
+        b"{}",
+        b"[]",
+        INPUT.encode() + b" ",
+        INPUT.encode().replace(b'"max_tokens":4', b'"max_tokens":4.0'),
+        INPUT.encode().replace(b"{", b"{ ", 1),
+    ],
 )
 def test_another_encoding_of_it_is_refused(data):
     with pytest.raises(BadFrame, match="job input"):

@@ -1,0 +1,76 @@
+"""What to do next, given what is known. Pure: the clock's reading and everything else are arguments.
+
+`decide` may repeat a command as long as its effect is not on chain; tasks are idempotent and keyed, so that is harmless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import dataclass
+
+from ostraka.types import JobState
+from ostraka_orchestrator.state import JobEntry, State
+
+
+@dataclass(frozen=True)
+class Command:
+    job_id: int
+
+    @property
+    def key(self) -> str:
+        """One task at a time for each key."""
+        return ":".join([type(self).__name__.lower(), *map(str, vars(self).values())])
+
+
+@dataclass(frozen=True)
+class Match(Command):
+    """Plan routes, sign assignments, start the replicas."""
+
+
+@dataclass(frozen=True)
+class Settle(Command):
+    """Count the votes: `finalize`."""
+
+
+@dataclass(frozen=True)
+class Blame(Command):
+    """Show which stage of an outvoted replica is guilty: `pinpoint`, or `forfeit` once the challenge window is over."""
+
+    replica: int
+
+
+@dataclass(frozen=True)
+class Expire(Command):
+    """Nobody committed in time: give the requester's escrow back."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Protocol times that the chain holds, seconds."""
+
+    reveal_s: int
+    challenge_s: int
+
+
+def decide(state: State, me: str, inputs: Set[int], now: float, windows: Windows) -> list[Command]:
+    """Commands for the jobs of orchestrator `me`. `inputs` are jobs whose input has come; `now` is the chain's time."""
+    commands: list[Command] = []
+    for job_id, job in state.jobs.items():
+        if job.orchestrator == me and not job.state.closed:
+            commands += _for_job(job_id, job, job_id in inputs, now, windows)
+    return commands
+
+
+def _for_job(job_id: int, job: JobEntry, has_input: bool, now: float, windows: Windows) -> list[Command]:
+    if job.state is JobState.AGREED:
+        return [Blame(job_id, replica) for replica in sorted(job.outvoted)]
+    if now < job.deadline and job.state in (JobState.OPEN, JobState.COMMITTING):
+        return [Match(job_id)] if has_input else []
+    if not job.committed:
+        return [Expire(job_id)]
+    all_revealed = job.committed == set(job.revealed)
+    # A reveal phase that opened early ends early too; the contract knows when, and refuses a call that comes too soon.
+    may_be_over = now >= job.deadline + windows.reveal_s or len(job.committed) == job.replicas
+    if all_revealed or may_be_over:
+        return [Settle(job_id)]
+    return []

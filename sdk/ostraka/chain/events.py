@@ -1,0 +1,228 @@
+"""The contracts' events as frozen classes, one for one. Fields are the ABI's names in snake case (a test compares them)."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from eth_utils.abi import event_abi_to_log_topic
+from web3 import Web3
+from web3._utils.events import get_event_data
+
+from ostraka.chain.artifacts import CONTRACTS, artifact
+from ostraka.chain.deployment import Deployment
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Where an event stands in the chain; subclasses say what happened."""
+
+    block_number: int
+    log_index: int
+    transaction: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Staked(Event):
+    operator: str
+    amount: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeRegistered(Event):
+    node_id: int
+    operator: str
+    signer: str
+    endpoint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeStatusChanged(Event):
+    node_id: int
+    previous: int
+    current: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelPublished(Event):
+    model_id: bytes
+    publisher: str
+    shard_root: bytes
+    blocks: int
+    max_units: int
+    price_per_unit: int
+    royalty_bps: int
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardClaimed(Event):
+    node_id: int
+    model_id: bytes
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardReleased(Event):
+    node_id: int
+    model_id: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobSubmitted(Event):
+    job_id: int
+    requester: str
+    model_id: bytes
+    orchestrator: str
+    input_digest: bytes
+    replicas: int
+    max_units: int
+    price_cap: int
+    deadline: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplicaCommitted(Event):
+    job_id: int
+    replica: int
+    committer: str
+    assignment_hash: bytes
+    commitment: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplicaRevealed(Event):
+    job_id: int
+    replica: int
+    units: int
+    output_digest: bytes
+    trace_root: bytes
+    result_hash: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobAgreed(Event):
+    """`winners` and `outvoted` are bitmaps over replicas."""
+
+    job_id: int
+    result_hash: bytes
+    winners: int
+    outvoted: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobFinalized(Event):
+    job_id: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobFailed(Event):
+    job_id: int
+    refund: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobCancelled(Event):
+    job_id: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatorPaid(Event):
+    job_id: int
+    replica: int
+    operator: str
+    node_id: int
+    amount: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StagePinpointed(Event):
+    job_id: int
+    replica: int
+    node_id: int
+    position: int
+    block: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slashed(Event):
+    job_id: int
+    operator: str
+    node_id: int
+    amount: int
+    to_challenger: int
+    to_requester: int
+    burnt: int
+
+
+CLASSES: dict[str, type[Event]] = {
+    cls.__name__: cls
+    for cls in (
+        Staked,
+        NodeRegistered,
+        NodeStatusChanged,
+        ModelPublished,
+        ShardClaimed,
+        ShardReleased,
+        JobSubmitted,
+        ReplicaCommitted,
+        ReplicaRevealed,
+        JobAgreed,
+        JobFinalized,
+        JobFailed,
+        JobCancelled,
+        OperatorPaid,
+        StagePinpointed,
+        Slashed,
+    )
+}
+_PLACE = {field.name for field in dataclasses.fields(Event)}
+
+
+def snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()
+
+
+@cache
+def _by_topic() -> dict[bytes, dict[str, Any]]:
+    """ABI entries of the events above; others (ERC-20's, ownership's) are of no concern here."""
+    return {
+        bytes(event_abi_to_log_topic(entry)): entry
+        for contract in CONTRACTS
+        for entry in artifact(contract)["abi"]
+        if entry["type"] == "event" and entry["name"] in CLASSES
+    }
+
+
+def decode_logs(web3: Web3, logs: Iterable[Any]) -> list[Event]:
+    """Events among `logs`, in the chain's order."""
+    found: list[Event] = []
+    for log in logs:
+        entry = _by_topic().get(bytes(log["topics"][0])) if log["topics"] else None
+        if entry is None:
+            continue
+        values = get_event_data(web3.codec, entry, log)["args"]  # type: ignore[arg-type]
+        cls = CLASSES[entry["name"]]
+        known = {f.name for f in dataclasses.fields(cls)} - _PLACE
+        arguments = {snake(k): bytes(v) if isinstance(v, bytes) else v for k, v in values.items()}
+        found.append(
+            cls(
+                block_number=log["blockNumber"],
+                log_index=log["logIndex"],
+                transaction=bytes(log["transactionHash"]),
+                **{k: v for k, v in arguments.items() if k in known},
+            )
+        )
+    return sorted(found, key=lambda e: (e.block_number, e.log_index))
+
+
+def fetch(web3: Web3, deployment: Deployment, first: int, last: int) -> list[Event]:
+    """All events of the deployment's contracts in chain blocks `first` … `last`, both included."""
+    addresses = [deployment.address(name) for name in CONTRACTS]
+    logs = web3.eth.get_logs({"fromBlock": first, "toBlock": last, "address": addresses})  # type: ignore[typeddict-item]
+    return decode_logs(web3, logs)

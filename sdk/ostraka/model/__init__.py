@@ -1,0 +1,25 @@
+"""What a model is, as data: the manifest. Pure; knows nothing of files, chains or tensors."""
+
+from ostraka.model.manifest import (
+    MANIFEST_VERSION,
+    BlockInfo,
+    BlockKind,
+    LlamaConfig,
+    Manifest,
+    Tokenizer,
+    dump_manifest,
+    load_manifest,
+    manifest_digest,
+)
+
+__all__ = [
+    "MANIFEST_VERSION",
+    "BlockInfo",
+    "BlockKind",
+    "LlamaConfig",
+    "Manifest",
+    "Tokenizer",
+    "dump_manifest",
+    "load_manifest",
+    "manifest_digest",
+]

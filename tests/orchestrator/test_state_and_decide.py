@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import pytest
+
+from ostraka.chain import events as ev
+from ostraka.types import BlockSpan, JobState, NodeStatus
+from ostraka_orchestrator.decide import Blame, Expire, Match, Settle, Windows, decide
+from ostraka_orchestrator.state import State, apply_all, bits
+
+ME = "0xOrchestrator"
+MODEL = b"m" * 32
+WINDOWS = Windows(reveal_s=30, challenge_s=60)
+DEADLINE = 1000
+
+
+def at(kind, **fields):
+    return kind(block_number=5, log_index=0, transaction=b"t", **fields)
+
+
+SUBMITTED = at(
+    ev.JobSubmitted,
+    job_id=1,
+    requester="r",
+    model_id=MODEL,
+    orchestrator=ME,
+    input_digest=b"i" * 32,
+    replicas=3,
+    max_units=50,
+    price_cap=9,
+    deadline=DEADLINE,
+)
+
+
+def committed(replica):
+    return at(ev.ReplicaCommitted, job_id=1, replica=replica, committer="c", assignment_hash=b"", commitment=b"")
+
+
+def revealed(replica, result=b"h"):
+    return at(
+        ev.ReplicaRevealed, job_id=1, replica=replica, units=5, output_digest=b"", trace_root=b"", result_hash=result
+    )
+
+
+AGREED = at(ev.JobAgreed, job_id=1, result_hash=b"h", winners=0b011, outvoted=0b100)
+BLAMED = at(ev.StagePinpointed, job_id=1, replica=2, node_id=3, position=0, block=1)
+
+
+def after(*events):
+    return apply_all(State(), events, 9)
+
+
+def commands(state, now=DEADLINE - 100, inputs=frozenset({1}), me=ME):
+    return decide(state, me, inputs, now, WINDOWS)
+
+
+def test_a_submitted_job_is_matched_once_its_input_has_come():
+    state = after(SUBMITTED)
+    assert commands(state, inputs=frozenset()) == []
+    assert commands(state) == [Match(1)]
+
+
+def test_a_half_committed_job_is_still_worked_on():
+    assert commands(after(SUBMITTED, committed(0))) == [Match(1)]
+
+
+def test_another_orchestrators_job_is_left_alone():
+    assert commands(after(SUBMITTED), me="0xOther") == []
+
+
+@pytest.mark.parametrize(("now", "expected"), [(DEADLINE - 1, [Match(1)]), (DEADLINE, [Expire(1)])])
+def test_a_job_that_nobody_commits_to_expires_at_its_deadline(now, expected):
+    assert commands(after(SUBMITTED), now=now) == expected
+
+
+def test_a_job_settles_when_all_that_committed_have_revealed():
+    done = after(SUBMITTED, *map(committed, range(3)), *map(revealed, range(3)))
+    assert commands(done) == [Settle(1)]
+
+
+def test_two_of_three_settle_after_the_deadline():
+    two = after(SUBMITTED, committed(0), committed(1), revealed(0), revealed(1))
+    assert commands(two, now=DEADLINE + 1) == [Settle(1)]
+
+
+def test_a_withheld_reveal_is_waited_for_until_its_window_is_over():
+    one = after(SUBMITTED, committed(0), committed(1), revealed(0))
+    assert commands(one, now=DEADLINE + 29) == []
+    assert commands(one, now=DEADLINE + 30) == [Settle(1)]
+
+
+def test_every_outvoted_replica_is_blamed_until_it_is_judged():
+    state = after(SUBMITTED, *map(committed, range(3)), AGREED)
+    assert commands(state) == [Blame(1, 2)]
+    assert commands(after(SUBMITTED, *map(committed, range(3)), AGREED, BLAMED)) == []
+
+
+@pytest.mark.parametrize(
+    "end",
+    [at(ev.JobFinalized, job_id=1), at(ev.JobFailed, job_id=1, refund=9), at(ev.JobCancelled, job_id=1)],
+)
+def test_a_closed_job_asks_for_nothing(end):
+    state = after(SUBMITTED, end)
+    assert state.jobs[1].state.closed
+    assert commands(state, now=DEADLINE * 2) == []
+
+
+def test_a_node_is_followed_from_registration_to_jail():
+    state = after(
+        at(ev.NodeRegistered, node_id=7, operator="o", signer="s", endpoint="e"),
+        at(ev.ShardClaimed, node_id=7, model_id=MODEL, start=0, stop=16),
+        at(ev.NodeStatusChanged, node_id=7, previous=1, current=2),
+    )
+    assert state.nodes[7].status is NodeStatus.ACTIVE
+    assert state.nodes[7].spans == {MODEL: BlockSpan(0, 16)}
+    state = apply_all(state, [at(ev.NodeStatusChanged, node_id=7, previous=2, current=6)], 10)
+    state = apply_all(state, [at(ev.ShardReleased, node_id=7, model_id=MODEL)], 11)
+    assert state.nodes[7].status is NodeStatus.JAILED
+    assert state.nodes[7].spans == {}
+    assert state.next_block == 12
+
+
+def test_state_is_never_changed_in_place():
+    before = after(SUBMITTED)
+    apply_all(before, [committed(0), AGREED], 10)
+    assert before.jobs[1].state is JobState.OPEN
+    assert before.jobs[1].committed == frozenset()
+
+
+def test_replaying_in_one_go_or_piece_by_piece_gives_the_same_state():
+    events = [SUBMITTED, *map(committed, range(3)), *map(revealed, range(3)), AGREED, BLAMED]
+    whole = apply_all(State(), events, 9)
+    piecewise = State()
+    for event in events:
+        piecewise = apply_all(piecewise, [event], 9)
+    assert piecewise == whole
+
+
+def test_command_keys_tell_commands_apart():
+    assert {Match(1).key, Settle(1).key, Blame(1, 0).key, Blame(1, 1).key, Match(2).key} == {
+        "match:1",
+        "settle:1",
+        "blame:1:0",
+        "blame:1:1",
+        "match:2",
+    }
+
+
+def test_a_bitmap_lists_replicas():
+    assert bits(0b10100) == {2, 4}

@@ -1,0 +1,6 @@
+"""Running a model's blocks: `Stage` for a span, `generate_local` for the whole model in one process."""
+
+from ostraka_worker.engine.local import generate_local, generate_on
+from ostraka_worker.engine.stage import Load, Progress, Stage, StepResult
+
+__all__ = ["Load", "Progress", "Stage", "StepResult", "generate_local", "generate_on"]

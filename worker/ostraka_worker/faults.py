@@ -1,0 +1,61 @@
+"""Deliberate misbehaviour, so that demos and attack tests can show a thief being caught.
+
+A node takes a fault from `--fault KIND[:job=N]`:
+
+- `tamper-activation`: changes one byte of every output row, and hashes the changed rows as if they were honest.
+- `stall`: stops answering steps.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from ostraka.errors import ConfigError
+
+KINDS = ("none", "tamper-activation", "stall")
+STALL_S = 3600.0
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`job` limits it to one job; None means every job."""
+
+    kind: str = "none"
+    job: int | None = None
+
+    @staticmethod
+    def parse(text: str | None) -> Fault:
+        """Raises `ConfigError` naming the kinds there are."""
+        if not text:
+            return Fault()
+        kind, _, rest = text.partition(":")
+        if kind not in KINDS:
+            raise ConfigError(f"fault: {kind!r} is unknown; choose one of {', '.join(KINDS)}")
+        if not rest:
+            return Fault(kind)
+        name, _, number = rest.partition("=")
+        if name != "job" or not number.isdigit():
+            raise ConfigError(f"fault: {rest!r} is not understood; write {kind}:job=2")
+        return Fault(kind, int(number))
+
+    def apply(self, result: Any, job: int) -> Any:
+        """An honest node returns `result` as it is."""
+        if self.kind == "none" or self.job not in (None, job):
+            return result
+        if self.kind == "stall":
+            time.sleep(STALL_S)
+        from ostraka_worker.sessions import row_digests, token_digests
+
+        digests = result.digests.copy()
+        if result.rows is not None:
+            rows = result.rows.copy()
+            rows[:, 0] ^= 0x15
+            digests[:, -1:] = row_digests(rows)
+            return dataclasses.replace(result, rows=rows, digests=digests)
+        tokens = result.tokens ^ 1
+        if len(tokens):
+            digests[-len(tokens) :, -1:] = token_digests(tokens)
+        return dataclasses.replace(result, tokens=tokens, digests=digests)

@@ -1,0 +1,91 @@
+"""Which kernel may this process use? Decided by multiplying extreme values, never by the CPU's name.
+
+AVX2 without VNNI adds pairs of int8 products in int16 and saturates: `torch._int_mm` then returns wrong sums without a
+word. One wrong bit is a slashed stake, so the probe runs at every start, with the threads the process will use.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from ostraka.errors import ConfigError
+
+from ostraka_worker.kernels.gemm import Fp32Kernel, Int8Kernel, Kernel, ReferenceKernel
+
+KERNELS: dict[str, type[Kernel]] = {kernel.name: kernel for kernel in (Int8Kernel, Fp32Kernel)}
+
+# T, N, K: one row takes other code than several; K past one slice, odd sizes, tails of every SIMD width.
+_SHAPES = ((1, 64, 64), (1, 96, 4096), (2, 33, 1000), (5, 17, 577), (16, 64, 1536), (17, 48, 4096), (64, 129, 130))
+
+
+def pick_kernel(prefer: str | None = None) -> tuple[Kernel, str]:
+    """The kernel to use and a sentence saying why.
+
+    `prefer` is None, "int8" or "fp32". Raises `ConfigError` when the preferred kernel is unknown or gives wrong sums in this
+    process, or when none gives right ones.
+    """
+    if prefer is not None and prefer not in KERNELS:
+        raise ConfigError(f"kernel: {prefer!r} is unknown; use one of {', '.join(KERNELS)}, or leave it out")
+    failures = []
+    for name in [prefer] if prefer else list(KERNELS):
+        kernel = KERNELS[name]()
+        failure = probe(kernel) or _probe_arithmetic()
+        if failure is None:
+            why = "you asked for it and the probe passed" if prefer else "the fastest one that passes the probe"
+            return kernel, f"{name}: {why}" + "".join(f"; {f}" for f in failures)
+        failures.append(f"{name} fails: {failure}")
+    remedy = " Leave the kernel out to let the probe choose." if prefer else ""
+    raise ConfigError(f"kernel: this process cannot compute exactly: {'; '.join(failures)}.{remedy}")
+
+
+def probe(kernel: Kernel) -> str | None:
+    """None when the kernel is exact on extreme values, else a sentence naming the first wrong product."""
+    for count, rows, columns in _SHAPES:
+        for pattern, (q, weight) in _patterns(count, rows, columns).items():
+            reference = ReferenceKernel().pack(weight)
+            packed = kernel.pack(weight)
+            if not np.array_equal(packed.multiply(q), reference.multiply(q)):
+                return f"wrong sums for {pattern} at {count}×{columns} by {rows}×{columns}"
+            picked = np.arange(0, columns, max(1, columns // 40))
+            values = q[:, picked].astype(np.int32) * 128
+            if not np.array_equal(packed.multiply_columns(picked, values), reference.multiply_columns(picked, values)):
+                return f"wrong outlier sums for {pattern} at {count}×{len(picked)} by {rows}×{columns}"
+    return None
+
+
+def _patterns(count: int, rows: int, columns: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    full = np.full((count, columns), 127, np.int8), np.full((rows, columns), 127, np.int8)
+    # Neighbouring products of one sign overflow an int16 pair; alternating signs catch a biased uint8 operand.
+    signs = np.where(np.arange(columns) % 2, 127, -127).astype(np.int8)
+    halves = np.where(np.arange(columns) < columns // 2, 127, -127).astype(np.int8)
+    random = np.random.Generator(np.random.PCG64(columns))
+    return {
+        "all 127": full,
+        "127 by -127": (full[0], -full[1]),
+        "-127 by -127": (-full[0], -full[1]),
+        "alternating signs": (np.tile(signs, (count, 1)), np.tile(signs, (rows, 1))),
+        "halves": (np.tile(halves, (count, 1)), np.tile(halves, (rows, 1))),
+        "random": (
+            random.integers(-127, 128, (count, columns)).astype(np.int8),
+            random.integers(-127, 128, (rows, columns)).astype(np.int8),
+        ),
+    }
+
+
+def _probe_arithmetic() -> str | None:
+    """Attention's fp32 GEMM, rounding mode and denormals, which every kernel needs."""
+    # 16-bit probabilities by int8 values: rounding an operand to bf16 or TF32 (a global torch switch) shows here.
+    p = np.full((1, 3, 512), 129, np.float32)
+    p[:, :, ::7] = 301
+    v = np.full((1, 512, 64), -127, np.float32)
+    v[:, ::3] = 126
+    got = torch.bmm(torch.from_numpy(p), torch.from_numpy(v)).numpy()
+    if not np.array_equal(got, p.astype(np.int64) @ v.astype(np.int64)):
+        return "fp32 products are rounded to a shorter format; unset torch's or oneDNN's reduced precision mode"
+    tiny = np.full(64, 2.0**-140, np.float32)
+    if not (tiny * np.float32(4) == np.float32(2.0**-138)).all():
+        return "denormal numbers are flushed to zero (some library was built with -ffast-math)"
+    odd = np.array([0.5, 1.5, 2.5, -0.5, -1.5] * 16, np.float32)
+    if np.rint(odd).tolist() != [0, 2, 2, 0, -2] * 16:
+        return "the processor does not round half to even"
+    return None

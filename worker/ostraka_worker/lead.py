@@ -1,0 +1,203 @@
+"""Leading a replica: the node of stage 0 drives the run, gathers the signatures, commits and reveals."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+from ostraka.chain import Market, Sender
+from ostraka.chain.transactions import Mined
+from ostraka.crypto.eip712 import check_signer, commitment, receipt_message, sign
+from ostraka.crypto.trace import Digests, Result, make_result
+from ostraka.errors import BadFrame, OstrakaError, TransactionFailed
+from ostraka.types import JobState
+from ostraka.wire.grpc_transport import Peer
+from ostraka.wire.job_input import decode_input
+from ostraka.wire.messages import Attest, Attested, Done, Open, Run, SignedReceipt, Token, pack_digests
+
+from ostraka_worker.attest import (
+    Identity,
+    check_own_columns,
+    sign_attestation,
+    sign_receipt,
+    to_receipt,
+    unsigned_receipt,
+)
+from ostraka_worker.drive import Drive
+from ostraka_worker.records import Record, Records
+from ostraka_worker.sessions import Session
+
+if TYPE_CHECKING:
+    from ostraka_worker.node import Node
+
+log = logging.getLogger(__name__)
+ATTEST_TIMEOUT_S = 60.0
+REVEAL_POLL_S = 0.5
+
+
+class Lead:
+    def __init__(self, identity: Identity, market: Market, sender: Sender, records: Records) -> None:
+        self.identity = identity
+        self.market = market
+        self.sender = sender
+        self.records = records
+        self._reveals: dict[tuple[int, int], asyncio.Task[None]] = {}
+
+    async def run(self, node: Node, message: Run) -> AsyncIterator[Token | Done]:
+        """Generates (or checks a claim), then commits. Tokens are passed on as they come."""
+        job = decode_input(message.job_input)
+        job.check(node.vocab, node.context)
+        opening = Open(message.session, message.route, 0, job.digest, job.max_units)
+        session = await node.open_as_lead(opening)
+        try:
+
+            async def forward(position: int, tokens: Sequence[int], sample_from: int) -> tuple[list[int], Digests]:
+                sampled, behind = await node.runner.step(session, position, tokens, None, sample_from)
+                return sampled, with_input(session, position, behind)
+
+            driver = Drive(forward, lambda length: node.runner.truncate(session, length), job, message.claimed)
+            began = first = time.monotonic()
+            async for index, token in driver.run():
+                if index == 0:
+                    first = time.monotonic()
+                yield Token(index, token)
+            ended = time.monotonic()
+            receipts, mined = await self._conclude(session, driver, job.digest)
+            yield Done(
+                tokens=driver.tokens,
+                units=len(driver.digests),
+                receipts=receipts,
+                transaction=mined.hash,
+                gas_used=mined.gas_used,
+                seconds=ended - began,
+                decode_seconds=ended - first,
+                bytes_sent=session.bytes_sent,
+            )
+        finally:
+            await node.drop(session)
+
+    async def _conclude(
+        self, session: Session, driver: Drive, input_digest: bytes
+    ) -> tuple[list[SignedReceipt], Mined]:
+        """Attestations from every stage, then the commit. The salt is on disk before the transaction is sent."""
+        assignment, digests = session.assignment, driver.digests
+        check_own_columns(session, digests)
+        result = make_result(digests, driver.tokens, session.route.model_id, input_digest)
+        salt = os.urandom(32)
+        committed = commitment(
+            self.identity.domain,
+            assignment.job_id,
+            assignment.replica,
+            self.sender.address,
+            result.hash,
+            result.trace_root,
+            salt,
+        )
+        session.state = session.state.attest()
+        receipts = [sign_receipt(self.identity, unsigned_receipt(assignment, 0, digests))]
+        signatures = [sign_attestation(self.identity, assignment, committed)]
+        for stage in range(1, len(assignment.stages)):
+            asked = Attest(session.id, driver.tokens, pack_digests(digests), salt, committed, receipts)
+            answer = await self._ask(session, stage, asked)
+            await self._accept(session, stage, answer, digests, receipts)
+            signatures.append(answer.attestation)
+        self._save(session, result, driver.tokens, salt, digests)
+        mined = await asyncio.to_thread(
+            self.sender.send,
+            self.market.commit(assignment, session.route.signature, signatures, committed),
+        )
+        self.reveal_later(assignment.job_id, assignment.replica)
+        return receipts, mined
+
+    async def _ask(self, session: Session, stage: int, message: Attest) -> Attested:
+        peer = Peer(session.route.endpoints[stage])
+        try:
+            return await peer.call(message, Attested, ATTEST_TIMEOUT_S)
+        finally:
+            await peer.close()
+
+    async def _accept(
+        self, session: Session, stage: int, answer: Attested, digests: Digests, receipts: list[SignedReceipt]
+    ) -> None:
+        """Adds a stage's receipt, after checking it and its countersignature of the one before."""
+        assignment = session.assignment
+        signer = await asyncio.to_thread(self.market.signer_of, assignment.stages[stage].node_id)
+        expected = unsigned_receipt(assignment, stage, digests)
+        if to_receipt(assignment, answer.receipt) != expected:
+            raise BadFrame(f"receipt: that of stage {stage} is not what its columns say")
+        check_signer(receipt_message(self.identity.domain, expected), answer.receipt.signature, signer, "receipt")
+        before = receipt_message(self.identity.domain, unsigned_receipt(assignment, stage - 1, digests))
+        check_signer(before, answer.countersignature, signer, "countersignature")
+        receipts[-1] = _countersigned(receipts[-1], answer.countersignature)
+        last = stage + 1 == len(assignment.stages)
+        own = sign(self.identity.key.secret, receipt_message(self.identity.domain, expected)) if last else b""
+        receipts.append(_countersigned(answer.receipt, own))
+
+    def _save(self, session: Session, result: Result, tokens: list[int], salt: bytes, digests: Digests) -> None:
+        record = Record(
+            job_id=session.assignment.job_id,
+            replica=session.assignment.replica,
+            lead=True,
+            tokens=tokens,
+            units=result.units,
+            output=result.output,
+            trace_root=result.trace_root,
+            salt=salt,
+        )
+        self.records.save(record, digests)
+
+    # ── reveal ──
+
+    def resume(self) -> None:
+        """After a restart: whatever was committed must still be revealed."""
+        for record in self.records.unrevealed():
+            self.reveal_later(record.job_id, record.replica)
+
+    def reveal_later(self, job_id: int, replica: int) -> None:
+        if (job_id, replica) not in self._reveals:
+            self._reveals[job_id, replica] = asyncio.create_task(self._reveal(job_id, replica))
+
+    async def _reveal(self, job_id: int, replica: int) -> None:
+        """Waits for the reveal phase; survives a chain that is away for a while."""
+        while True:
+            try:
+                if await asyncio.to_thread(self._try_reveal, job_id, replica):
+                    break
+            except OstrakaError as error:
+                log.warning("job %d replica %d: reveal will be tried again: %s", job_id, replica, error)
+            await asyncio.sleep(REVEAL_POLL_S)
+        self._reveals.pop((job_id, replica), None)
+
+    def _try_reveal(self, job_id: int, replica: int) -> bool:
+        """True when there is nothing left to do."""
+        record = self.records.load(job_id, replica)
+        if record is None or record.revealed:
+            return True
+        state = self.market.job(job_id).state
+        if state in (JobState.OPEN, JobState.COMMITTING):
+            return False
+        if state is JobState.REVEALING and not self.market.is_revealed(job_id, replica):
+            try:
+                self.sender.send(
+                    self.market.reveal(job_id, replica, record.units, record.output, record.trace_root, record.salt)
+                )
+            except TransactionFailed as error:
+                log.error("job %d replica %d: reveal refused: %s", job_id, replica, error)
+        self.records.save(msgspec.structs.replace(record, revealed=True))
+        return True
+
+
+def with_input(session: Session, position: int, behind: Digests) -> Digests:
+    """Puts the lead's own input column (the tokens) before the digests of borders 1 … B."""
+    own = session.inputs.array()[position : position + len(behind)]
+    return np.concatenate([own, behind], axis=1)
+
+
+def _countersigned(receipt: SignedReceipt, signature: bytes) -> SignedReceipt:
+    return msgspec.structs.replace(receipt, countersignature=signature)

@@ -1,0 +1,247 @@
+"""A node's answers to orchestrators and to other nodes. Everything a peer may ask arrives here.
+
+The order of checks is always the same: is the message possible, is the route signed by the job's orchestrator, does it name this
+node for this stage, may this session do this now; only then is anything computed or signed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from ostraka.chain import Market
+from ostraka.crypto.eip712 import assignment_message, check_signer
+from ostraka.errors import BadFrame, BadSignature, ConfigError, StakeTooLow, UnknownJob
+from ostraka.types import Assignment, JobState, NodeId
+from ostraka.wire.grpc_transport import Peer
+from ostraka.wire.messages import (
+    MAX_STAGES,
+    Ack,
+    Attest,
+    Attested,
+    Close,
+    Done,
+    GetTrace,
+    Message,
+    Open,
+    Route,
+    Run,
+    Step,
+    StepReply,
+    Token,
+    Trace,
+    Truncate,
+    pack_digests,
+)
+from ostraka.wire.session import SessionState
+
+from ostraka_worker.attest import Identity, attest
+from ostraka_worker.faults import Fault
+from ostraka_worker.lead import Lead
+from ostraka_worker.records import Record, Records
+from ostraka_worker.sessions import Runner, Session, StageLike
+
+MAX_SESSIONS = 64
+MAX_CAPACITY = 1 << 16
+OPEN_TIMEOUT_S = 30.0
+
+
+class Node:
+    """One serving node. `serve_stage` gives it weights; before that it refuses sessions."""
+
+    def __init__(self, identity: Identity, market: Market, records: Records, lead: Lead, fault: Fault) -> None:
+        self.identity = identity
+        self.market = market
+        self.records = records
+        self.fault = fault
+        self.lead = lead
+        self.model_id: bytes | None = None
+        self.borders = 0
+        self.vocab = 0
+        self.context = 0
+        self._runner: Runner | None = None
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="compute")
+        self._sessions: dict[bytes, Session] = {}
+
+    def serve_stage(self, stage: StageLike, model_id: bytes, blocks: int, vocab: int, context: int) -> None:
+        self.model_id, self.borders, self.vocab, self.context = model_id, blocks + 1, vocab, context
+        self._runner = Runner(stage, self._executor)
+
+    @property
+    def unary(self) -> dict[type[Message], object]:
+        return {
+            Open: self.open,
+            Step: self.step,
+            Truncate: self.truncate,
+            Attest: self.attest,
+            Close: self.close,
+            GetTrace: self.get_trace,
+        }
+
+    @property
+    def streaming(self) -> dict[type[Message], object]:
+        return {Run: self.run}
+
+    @property
+    def busy(self) -> int:
+        return len(self._sessions)
+
+    # ── sessions ──
+
+    async def _admit(self, message: Open) -> Session:
+        """A new session, after every check that a stranger's word needs."""
+        runner = self._serving()
+        route, stage = message.route, message.stage
+        if len(message.session) != 32 or message.session in self._sessions:
+            raise BadFrame("session: want 32 bytes that are not in use")
+        if len(self._sessions) >= MAX_SESSIONS:
+            raise BadFrame(f"session: this node already runs {MAX_SESSIONS}; try another")
+        if not 1 <= message.capacity <= min(self.context, MAX_CAPACITY):
+            raise BadFrame(f"capacity: {message.capacity} positions, the model's context is {self.context}")
+        if not 0 < len(route.stages) <= MAX_STAGES or len(route.endpoints) != len(route.stages):
+            raise BadFrame(f"route: {len(route.stages)} stages and {len(route.endpoints)} endpoints")
+        assignment = await asyncio.to_thread(self._check_route, route, message.input_digest)
+        own = assignment.stages[stage] if 0 <= stage < len(assignment.stages) else None
+        if own is None or own.node_id != self.identity.node_id:
+            raise BadFrame(f"route: stage {stage} is not this node's (node {self.identity.node_id})")
+        if not (runner.stage.start <= own.start < own.stop <= runner.stage.stop):
+            raise BadFrame(
+                f"route: blocks [{own.start}, {own.stop}) are not within [{runner.stage.start}, {runner.stage.stop})"
+            )
+        if (own.start, own.stop) != (runner.stage.start, runner.stage.stop):
+            raise BadFrame("route: a part of this node's span is asked for; it serves its span whole")
+        last = stage + 1 == len(assignment.stages)
+        return Session(
+            id=message.session,
+            route=route,
+            assignment=assignment,
+            stage=stage,
+            input_digest=message.input_digest,
+            borders=self.borders,
+            state=SessionState(message.capacity),
+            next_peer=None if last else Peer(route.endpoints[stage + 1]),
+            fault=self.fault,
+        )
+
+    def _serving(self) -> Runner:
+        if self._runner is None:
+            raise ConfigError("this node has no blocks loaded yet; try again when its heartbeat names a span")
+        return self._runner
+
+    def _check_route(self, route: Route, input_digest: bytes) -> Assignment:
+        """Reads the chain: the job must be open, be for this model and input, and its orchestrator must have signed."""
+        job = self.market.job(route.job_id)
+        if job.state not in (JobState.OPEN, JobState.COMMITTING):
+            raise UnknownJob(f"job {route.job_id}: it is {job.state.name.lower()}, not open for work")
+        if job.model_id != self.model_id or route.model_id != self.model_id:
+            raise BadFrame(f"job {route.job_id}: it is for another model than this node serves")
+        if job.input_digest != input_digest:
+            raise BadFrame(f"job {route.job_id}: the input's digest is not the one on chain")
+        if route.replica >= job.replicas:
+            raise BadFrame(f"job {route.job_id}: replica {route.replica} of {job.replicas}")
+        assignment = route.assignment()
+        message = assignment_message(self.identity.domain, assignment)
+        check_signer(message, route.signature, job.orchestrator, "assignment")
+        free = self.market.free_stake(self.market.node(NodeId(self.identity.node_id)).operator)
+        if free < job.stage_lock:
+            raise StakeTooLow(f"job {route.job_id}: locks {job.stage_lock} of stake, {free} is free")
+        return assignment
+
+    async def _open(self, message: Open) -> Session:
+        session = await self._admit(message)
+        runner = self._serving()
+        runner.stage.open(session.id, message.capacity)
+        session.state = session.state.open()
+        self._sessions[session.id] = session
+        try:
+            if session.next_peer is not None:
+                onward = Open(session.id, message.route, message.stage + 1, message.input_digest, message.capacity)
+                await session.next_peer.call(onward, Ack, OPEN_TIMEOUT_S)
+        except BaseException:
+            await self._drop(session)
+            raise
+        return session
+
+    async def _drop(self, session: Session) -> None:
+        if self._sessions.pop(session.id, None) is not None and self._runner is not None:
+            await self._runner.close(session)
+
+    def _session(self, session_id: bytes) -> Session:
+        try:
+            return self._sessions[session_id]
+        except KeyError:
+            raise BadFrame("session: unknown or already closed") from None
+
+    # ── messages ──
+
+    async def open(self, message: Open) -> Ack:
+        if message.stage == 0:
+            raise BadFrame("open: stage 0 is opened by a Run from the orchestrator")
+        await self._open(message)
+        return Ack()
+
+    async def step(self, message: Step) -> StepReply:
+        return await self._serving().receive(self._session(message.session), message)
+
+    async def truncate(self, message: Truncate) -> Ack:
+        await self._serving().truncate(self._session(message.session), message.length)
+        return Ack()
+
+    async def close(self, message: Close) -> Ack:
+        await self._drop(self._session(message.session))
+        return Ack()
+
+    async def attest(self, message: Attest) -> Attested:
+        session = self._session(message.session)
+        if session.stage == 0:
+            raise BadFrame("attest: stage 0 is the lead and attests itself")
+        assert self.model_id is not None
+        previous = session.assignment.stages[session.stage - 1].node_id
+        lead = await asyncio.to_thread(self.market.signer_of, session.assignment.stages[0].node_id)
+        before = await asyncio.to_thread(self.market.signer_of, previous)
+        answer, digests = attest(self.identity, session, message, self.model_id, lead, before)
+        session.state = session.state.attest()
+        record = Record(
+            job_id=session.assignment.job_id,
+            replica=session.assignment.replica,
+            lead=False,
+            tokens=message.tokens,
+            units=len(digests),
+            output=b"",
+            trace_root=b"",
+            salt=message.salt,
+        )
+        await asyncio.to_thread(self.records.save, record, digests)
+        return answer
+
+    async def run(self, message: Run) -> AsyncIterator[Token | Done]:
+        """The orchestrator asks this node to lead a replica."""
+        async for event in self.lead.run(self, message):
+            yield event
+
+    async def get_trace(self, message: GetTrace) -> Trace:
+        """Public once the replica has revealed; before that it would let others copy the root."""
+        record = self.records.load(message.job_id, message.replica)
+        digests = self.records.digests(message.job_id, message.replica)
+        if record is None or digests is None:
+            raise UnknownJob(f"job {message.job_id} replica {message.replica}: this node took no part in it")
+        if not await asyncio.to_thread(self.market.is_revealed, message.job_id, message.replica):
+            raise BadSignature(f"job {message.job_id} replica {message.replica}: not revealed yet")
+        return Trace(record.tokens, len(digests), digests.shape[1], pack_digests(np.asarray(digests)))
+
+    # ── for the lead ──
+
+    async def open_as_lead(self, message: Open) -> Session:
+        return await self._open(message)
+
+    async def drop(self, session: Session) -> None:
+        await self._drop(session)
+
+    @property
+    def runner(self) -> Runner:
+        return self._serving()
+
+    def shut_down(self) -> None:
+        self._executor.shutdown(wait=False, cancel_futures=True)

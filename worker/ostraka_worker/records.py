@@ -1,0 +1,69 @@
+"""What a node must not forget: commitments it has to reveal, and traces it may be asked for. One folder a replica.
+
+Written and flushed before the commit is sent: a node that loses its salt cannot reveal, and loses its job lock.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from ostraka.crypto.trace import Digests
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One replica this node took part in. `lead` is whether it must commit and reveal."""
+
+    job_id: int
+    replica: int
+    lead: bool
+    tokens: list[int]
+    units: int
+    output: bytes
+    trace_root: bytes
+    salt: bytes
+    revealed: bool = False
+
+
+class Records:
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def _folder(self, job_id: int, replica: int) -> Path:
+        return self._root / f"{job_id}-{replica}"
+
+    def save(self, record: Record, digests: Digests | None = None) -> None:
+        folder = self._folder(record.job_id, record.replica)
+        folder.mkdir(parents=True, exist_ok=True)
+        if digests is not None:
+            np.save(folder / "digests.npy", digests, allow_pickle=False)
+        temporary = folder / "record.tmp"
+        with temporary.open("wb") as out:
+            out.write(msgspec.msgpack.encode(record))
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(temporary, folder / "record")
+
+    def load(self, job_id: int, replica: int) -> Record | None:
+        try:
+            return msgspec.msgpack.decode((self._folder(job_id, replica) / "record").read_bytes(), type=Record)
+        except (OSError, msgspec.MsgspecError):
+            return None
+
+    def digests(self, job_id: int, replica: int) -> Digests | None:
+        try:
+            return np.load(self._folder(job_id, replica) / "digests.npy", allow_pickle=False)
+        except (OSError, ValueError):
+            return None
+
+    def unrevealed(self) -> list[Record]:
+        """Commitments that still have to be opened, for a node that was restarted."""
+        found = []
+        for folder in sorted(self._root.glob("*-*")) if self._root.is_dir() else []:
+            job, _, replica = folder.name.partition("-")
+            record = self.load(int(job), int(replica))
+            if record and record.lead and not record.revealed:
+                found.append(record)
+        return found

@@ -1,0 +1,155 @@
+"""Sessions at one node: a span of blocks working on one replica of one job."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from ostraka.crypto.trace import Digests
+from ostraka.errors import BadFrame, PeerUnreachable
+from ostraka.types import Assignment
+from ostraka.wire.grpc_transport import Peer
+from ostraka.wire.messages import (
+    Ack,
+    Close,
+    Route,
+    Step,
+    StepReply,
+    Truncate,
+    pack_digests,
+    unpack_digests,
+)
+from ostraka.wire.session import SessionState
+
+from ostraka_worker.drive import DigestLog
+from ostraka_worker.faults import Fault
+
+STEP_TIMEOUT_S = 120.0
+Rows = npt.NDArray[np.uint8]
+
+
+class StageLike(Protocol):
+    """What a session needs of `engine.Stage`."""
+
+    start: int
+    stop: int
+    row_bytes: int
+
+    def open(self, session: bytes, capacity: int) -> None: ...
+    def close(self, session: bytes) -> None: ...
+    def truncate(self, session: bytes, length: int) -> None: ...
+
+
+@dataclass
+class Session:
+    """State and records of one session. `inputs` and `outputs` are this node's own columns of the trace."""
+
+    id: bytes
+    route: Route
+    assignment: Assignment
+    stage: int
+    input_digest: bytes
+    borders: int  # B + 1
+    state: SessionState
+    next_peer: Peer | None
+    fault: Fault
+    inputs: DigestLog = field(default_factory=DigestLog)  # [N, 1, 32]
+    outputs: DigestLog = field(default_factory=DigestLog)  # [N, stop - start, 32]
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    bytes_sent: int = 0
+
+    @property
+    def start(self) -> int:
+        return self.assignment.stages[self.stage].start
+
+    @property
+    def stop(self) -> int:
+        return self.assignment.stages[self.stage].stop
+
+
+def row_digests(rows: Rows) -> Digests:
+    """uint8 [count, 1, 32]: the hash of each row as it came."""
+    hashes = b"".join(hashlib.sha256(row.tobytes()).digest() for row in rows)
+    return np.frombuffer(hashes, np.uint8).reshape(len(rows), 1, 32)
+
+
+def token_digests(tokens: Sequence[int]) -> Digests:
+    hashes = b"".join(hashlib.sha256(int(t).to_bytes(4, "little")).digest() for t in tokens)
+    return np.frombuffer(hashes, np.uint8).reshape(len(tokens), 1, 32)
+
+
+class Runner:
+    """Moves sessions forward: computes this node's span and passes the result on.
+
+    One thread computes, because torch already uses the threads it was given; the event loop keeps serving meanwhile.
+    """
+
+    def __init__(self, stage: StageLike, executor: Executor) -> None:
+        self.stage = stage
+        self._executor = executor
+
+    async def step(
+        self, session: Session, position: int, tokens: Sequence[int] | None, rows: Rows | None, sample_from: int
+    ) -> tuple[list[int], Digests]:
+        """Sampled tokens, and digests of borders start+1 … B: this node's and all behind it."""
+        async with session.lock:
+            count = len(tokens) if tokens is not None else len(rows) if rows is not None else 0
+            session.state = session.state.step(position, count)
+            incoming = token_digests(tokens) if tokens is not None else row_digests(rows)  # type: ignore[arg-type]
+            loop = asyncio.get_running_loop()
+            result = await loop.run_in_executor(
+                self._executor, self._compute, session, position, tokens, rows, sample_from
+            )
+            session.inputs.append(incoming)
+            session.outputs.append(result.digests)
+            if session.next_peer is None:
+                return [int(t) for t in result.tokens], result.digests
+            message = Step(session.id, position, count, sample_from, result.rows.tobytes())
+            session.bytes_sent += len(message.rows)
+            reply = await session.next_peer.call(message, StepReply, STEP_TIMEOUT_S)
+            behind = unpack_digests(reply.digests, count, session.borders - 1 - session.stop)
+            return reply.tokens, np.concatenate([result.digests, behind], axis=1)
+
+    def _compute(self, session: Session, position: int, tokens: object, rows: object, sample_from: int):  # type: ignore[no-untyped-def]
+        result = self.stage.step(  # type: ignore[attr-defined]
+            session.id,
+            position,
+            None if tokens is None else np.asarray(tokens, np.int64),
+            rows,
+            sample_from,
+        )
+        return session.fault.apply(result, session.assignment.job_id)
+
+    async def receive(self, session: Session, message: Step) -> StepReply:
+        """A step from the previous stage."""
+        if message.count < 1 or len(message.rows) != message.count * self.stage.row_bytes:
+            raise BadFrame(
+                f"rows: {len(message.rows)} bytes are not {message.count} rows of {self.stage.row_bytes} bytes"
+            )
+        rows = np.frombuffer(message.rows, np.uint8).reshape(message.count, self.stage.row_bytes)
+        tokens, digests = await self.step(session, message.position, None, rows, message.sample_from)
+        return StepReply(tokens, pack_digests(digests))
+
+    async def truncate(self, session: Session, length: int) -> None:
+        async with session.lock:
+            session.state = session.state.truncate(length)
+            self.stage.truncate(session.id, length)
+            session.inputs.truncate(length)
+            session.outputs.truncate(length)
+            if session.next_peer is not None:
+                await session.next_peer.call(Truncate(session.id, length), Ack, STEP_TIMEOUT_S)
+
+    async def close(self, session: Session) -> None:
+        """Frees the cache here and behind. A peer that is gone has freed its own."""
+        self.stage.close(session.id)
+        if session.next_peer is not None:
+            with suppress(PeerUnreachable, BadFrame):
+                await session.next_peer.call(Close(session.id), Ack, 10.0)
+            await session.next_peer.close()
