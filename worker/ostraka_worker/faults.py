@@ -2,7 +2,7 @@
 
 A node takes a fault from `--fault KIND[:job=N]`:
 
-- `tamper-activation`: changes one byte of every output row, and hashes the changed rows as if they were honest.
+- `tamper-activation`: turns the sign of a few channels in every output row, and hashes the changed rows as if they were honest.
 - `stall`: stops answering steps.
 """
 
@@ -13,10 +13,13 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ostraka.errors import ConfigError
 
 KINDS = ("none", "tamper-activation", "stall")
 STALL_S = 3600.0
+TAMPERED_VALUES = 64
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ class Fault:
         digests = result.digests.copy()
         if result.rows is not None:
             rows = result.rows.copy()
-            rows[:, 0] ^= 0x15
+            tail = rows[:, -TAMPERED_VALUES:].view(np.int8)  # both wire formats end with the values
+            tail[:] = -tail
             digests[:, -1:] = row_digests(rows)
             return dataclasses.replace(result, rows=rows, digests=digests)
         tokens = result.tokens ^ 1

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from ostraka.crypto.trace import Digests
 from ostraka.errors import BadFrame, PeerUnreachable
+from ostraka.model import Manifest
 from ostraka.types import Assignment
 from ostraka.wire.grpc_transport import Peer
 from ostraka.wire.messages import (
@@ -40,7 +41,7 @@ class StageLike(Protocol):
 
     start: int
     stop: int
-    row_bytes: int
+    manifest: Manifest
 
     def open(self, session: bytes, capacity: int) -> None: ...
     def close(self, session: bytes) -> None: ...
@@ -129,11 +130,12 @@ class Runner:
 
     async def receive(self, session: Session, message: Step) -> StepReply:
         """A step from the previous stage."""
-        if message.count < 1 or len(message.rows) != message.count * self.stage.row_bytes:
+        row_bytes = self.stage.manifest.row_bytes
+        if message.count < 1 or len(message.rows) != message.count * row_bytes:
             raise BadFrame(
-                f"rows: {len(message.rows)} bytes are not {message.count} rows of {self.stage.row_bytes} bytes"
+                f"rows: {len(message.rows)} bytes are not {message.count} rows of {row_bytes} bytes"
             )
-        rows = np.frombuffer(message.rows, np.uint8).reshape(message.count, self.stage.row_bytes)
+        rows = np.frombuffer(message.rows, np.uint8).reshape(message.count, row_bytes)
         tokens, digests = await self.step(session, message.position, None, rows, message.sample_from)
         return StepReply(tokens, pack_digests(digests))
 

@@ -21,16 +21,21 @@ import numpy as np
 import numpy.typing as npt
 
 from ostraka.codec.checks import check_rows, check_values
+from ostraka.codec.peaks import peaks
 from ostraka.errors import BadFrame, NonFiniteActivation, UnsupportedModel
+
+Values = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.uint8]
 
 TOP = 4
 BLOCK = 64
 
 _ZERO = np.float32(0)
-_SMALLEST_HALF = np.float32(2.0**-24)
 _INT8_MAX = np.float32(127)
 _INT16_MAX = np.float32(32767)
-# Keeps the scale of an all-but-zero row a normal number: x / scale must not meet a flushed denormal.
+_SMALLEST_HALF = np.float32(2.0**-24)
+_LARGEST = np.float32(127 * 65504.0)  # what a block can hold
+# Keeps the scale of an all-but-zero row a normal number: x / scale must not meet a denormal, which a library may flush.
 _SMALLEST_TOP = np.float32(2.0**-100)
 
 
@@ -44,95 +49,109 @@ class Int8BlocksTop4:
         if not TOP <= width <= 1 << 16:
             raise UnsupportedModel(f"hidden: {width} does not fit the wire format {self.name}; use {TOP} to 65536")
         self.width = width
-        self.blocks = -(-width // BLOCK)
-        self._padded = self.blocks * BLOCK
-        self._at_channels = 4
-        self._at_top = self._at_channels + 2 * TOP
-        self._at_scales = self._at_top + 2 * TOP
-        self._at_values = self._at_scales + 2 * self.blocks
-        self.row_bytes = self._at_values + width
+        self._blocks = -(-width // BLOCK)
+        self._padding = self._blocks * BLOCK - width
+        self._record = np.dtype(
+            [
+                ("top_scale", "<f4"),
+                ("channels", "<u2", (TOP,)),
+                ("top", "<i2", (TOP,)),
+                ("scales", "<f2", (self._blocks,)),
+                ("values", "i1", (width,)),
+            ]
+        )
+        self.row_bytes = self._record.itemsize
 
-    def encode(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    def encode(self, values: Values) -> Rows:
         return self.round_trip(values)[0]
 
-    def round_trip(self, values: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+    def round_trip(self, values: Values) -> tuple[Rows, Values]:
         check_values(values, self.width)
         count = len(values)
-        every = np.arange(count)
-        rest = np.zeros((count, self._padded), np.float32)
-        rest[:, : self.width] = values
         size = np.abs(values)
-        channels = np.empty((count, TOP), np.intp)
-        for place in range(TOP):
-            # argmax gives the first of equals, and NaN before everything.
-            best = size.argmax(axis=1)
-            channels[:, place] = best
-            if place == 0:
-                largest = size[every, best]
-                if not np.isfinite(largest).all():
-                    raise NonFiniteActivation("activations: a row holds NaN or infinity; nothing of it may be hashed")
-            size[every, best] = -1
-        rows_of = every[:, None]
-        top_scale = np.maximum(largest, _SMALLEST_TOP)[:, None] / _INT16_MAX
-        # rint may leave -0.0, which an integer cannot carry: + 0 makes it +0.0, so that what goes on here is what
-        # a receiver decodes, bit for bit.
-        top = np.rint(rest[rows_of, channels] / top_scale) + _ZERO
-        rest[rows_of, channels] = 0
-
-        blocks = rest.reshape(count, self.blocks, BLOCK)
-        scales = _round_up_to_half(np.abs(blocks).max(axis=2) / _INT8_MAX)
+        at, largest = self._top(size)
+        # The four stand at -1 now; the maximum with 0 is for a last block that holds nothing else.
+        scales = _round_up_to_half(np.maximum(peaks(self._in_blocks(size)), _ZERO) / _INT8_MAX)
         wide = scales.astype(np.float32)
-        if not np.isfinite(wide).all():
-            raise NonFiniteActivation(
-                f"activations: more than {TOP} channels of a row exceed {127 * 65504}, which {self.name} cannot hold"
-            )
+        if not largest.max(initial=_ZERO) <= _LARGEST:  # NaN too
+            self._refuse(largest, wide)
+
+        top_scale = np.maximum(largest, _SMALLEST_TOP) / _INT16_MAX
+        # rint may leave -0.0, which no integer can carry: + 0 makes it +0.0, so that what goes on here is what
+        # a receiver decodes, bit for bit. The same below.
+        top = np.rint(values.reshape(-1).take(at) / top_scale) + _ZERO
         # A scale of 0 means an empty block: any divisor keeps it empty.
-        divisor = np.maximum(wide, _SMALLEST_HALF)[:, :, None]
-        np.divide(blocks, divisor, out=blocks)
-        np.rint(blocks, out=blocks)
-        np.add(blocks, _ZERO, out=blocks)
+        whole = self._in_blocks(values) / np.maximum(wide, _SMALLEST_HALF)[:, :, None]
+        np.rint(whole, out=whole)
+        whole += _ZERO
+        by_row = whole.reshape(count, -1)[:, : self.width]
+        first = np.arange(count) * self.width
+        channels = (at - first).T
+        by_row[np.arange(count)[:, None], channels] = _ZERO
 
-        rows = np.empty((count, self.row_bytes), np.uint8)
-        rows[:, : self._at_channels] = top_scale.view(np.uint8)
-        rows[:, self._at_channels : self._at_top] = channels.astype("<u2").view(np.uint8)
-        rows[:, self._at_top : self._at_scales] = top.astype("<i2").view(np.uint8)
-        rows[:, self._at_scales : self._at_values] = scales.view(np.uint8)
-        rows[:, self._at_values :] = rest[:, : self.width].astype(np.int8).view(np.uint8)
+        records = np.empty(count, self._record)
+        records["top_scale"] = top_scale
+        records["channels"] = channels
+        records["top"] = top.T
+        records["scales"] = scales
+        records["values"] = by_row
 
-        np.multiply(blocks, wide[:, :, None], out=blocks)
-        rest[rows_of, channels] = top * top_scale
-        return rows, np.ascontiguousarray(rest[:, : self.width])
+        whole *= wide[:, :, None]
+        decoded = np.ascontiguousarray(by_row)
+        decoded.reshape(-1)[at] = top * top_scale
+        return records.view(np.uint8).reshape(count, self.row_bytes), decoded
 
-    def decode(self, rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def decode(self, rows: Rows) -> Values:
         check_rows(rows, self.row_bytes)
         count = len(rows)
-        top_scale = _field(rows, 0, self._at_channels, "<f4")
-        channels = _field(rows, self._at_channels, self._at_top, "<u2")
-        top = _field(rows, self._at_top, self._at_scales, "<i2").astype(np.float32)
-        scales = _field(rows, self._at_scales, self._at_values, "<f2").astype(np.float32)
+        records = np.ascontiguousarray(rows).view(self._record).reshape(count)
+        top_scale, channels = records["top_scale"], records["channels"]
+        scales = records["scales"].astype(np.float32)
         if not (channels < self.width).all():
             raise BadFrame(f"row: channel {int(channels.max())} is outside the row's {self.width}")
-        # Written so that NaN fails too.
-        if (
-            not ((top_scale >= 0) & (top_scale <= np.float32(1e34))).all()
-            or not ((scales >= 0) & (scales < np.inf)).all()
-        ):
+        # Written so that NaN fails too. No encoder writes a scale above the largest fp32 / 32767.
+        if not ((top_scale >= 0) & (top_scale <= np.float32(1.1e34))).all() or not ((scales >= 0) & (scales < np.inf)).all():
             raise BadFrame("row: a scale is negative, too large or not a number")
-        values = np.zeros((count, self._padded), np.float32)
-        values[:, : self.width] = rows[:, self._at_values :].view(np.int8)
-        blocks = values.reshape(count, self.blocks, BLOCK)
-        np.multiply(blocks, scales[:, :, None], out=blocks)
-        values[np.arange(count)[:, None], channels] = top * top_scale
-        return np.ascontiguousarray(values[:, : self.width])
+        values = np.empty((count, self.width), np.float32)
+        values[:] = records["values"]
+        blocks = self._in_blocks(values)
+        blocks *= scales[:, :, None]
+        if self._padding:
+            values = np.ascontiguousarray(blocks.reshape(count, -1)[:, : self.width])
+        values[np.arange(count)[:, None], channels] = records["top"] * top_scale[:, None]
+        return values
+
+    def _top(self, size: Values) -> tuple[npt.NDArray[np.intp], Values]:
+        """Flat positions [TOP, T] of each row's largest magnitudes and the largest [T]; sets those to -1 in `size`."""
+        flat = size.reshape(-1)
+        first = np.arange(len(size)) * self.width
+        at = np.empty((TOP, len(size)), np.intp)
+        for place in range(TOP):
+            # argmax gives the first of equals, and NaN before everything.
+            np.add(size.argmax(axis=1), first, out=at[place])
+            if place == 0:
+                largest = flat.take(at[0])
+            flat[at[place]] = -1
+        return at, largest
+
+    def _in_blocks(self, values: Values) -> Values:
+        """[T, H] -> [T, B, 64], a view where H is a multiple of 64, else padded with zeros."""
+        if self._padding:
+            values = np.pad(values, ((0, 0), (0, self._padding)))
+        return values.reshape(len(values), self._blocks, BLOCK)
+
+    def _refuse(self, largest: Values, wide: Values) -> None:
+        if not np.isfinite(largest).all():
+            raise NonFiniteActivation("activations: a row holds NaN or infinity; nothing of it may be hashed")
+        if not np.isfinite(wide).all():
+            raise NonFiniteActivation(
+                f"activations: more than {TOP} channels of a row exceed {_LARGEST}, which {self.name} cannot hold"
+            )
 
 
-def _round_up_to_half(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
+def _round_up_to_half(values: Values) -> npt.NDArray[np.float16]:
     """The smallest float16 that is not below each value (>= 0); infinity above 65504."""
     half = values.astype("<f2")
     too_small = half.astype(np.float32) < values
     # The bit patterns of non-negative halves count up with their values.
-    return (half.view("<u2") + too_small).astype("<u2").view("<f2")
-
-
-def _field(rows: npt.NDArray[np.uint8], start: int, stop: int, dtype: str) -> npt.NDArray[np.generic]:
-    return np.ascontiguousarray(rows[:, start:stop]).view(dtype)
+    return (half.view("<u2") + too_small).astype("<u2", copy=False).view("<f2")

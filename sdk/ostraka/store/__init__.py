@@ -2,14 +2,15 @@
 
 from ostraka.store.base import ContentStore
 from ostraka.store.cid import cid_of, cid_of_digest, digest_of_cid
+from ostraka.store.http import HttpStore
 from ostraka.store.local import LocalStore
 from ostraka.store.memory import MemoryStore
 
-__all__ = ["ContentStore", "LocalStore", "MemoryStore", "cid_of", "cid_of_digest", "digest_of_cid", "open_store"]
+__all__ = ["ContentStore", "HttpStore", "LocalStore", "MemoryStore", "cid_of", "cid_of_digest", "digest_of_cid", "open_store"]
 
 
 def open_store(url: str) -> ContentStore:
-    """The store a URL names: `file:///path` is a local blockstore.
+    """The store a URL names: `file:///path` is a local blockstore, `http(s)://…` a server of `GET …/CID`.
 
     Raises `ConfigError` for a scheme nobody here speaks.
     """
@@ -18,4 +19,6 @@ def open_store(url: str) -> ContentStore:
     scheme, _, rest = url.partition("://")
     if scheme == "file" and rest.startswith("/"):
         return LocalStore(rest)
-    raise ConfigError(f"store: {url!r} is not understood; write file:///absolute/path")
+    if scheme in ("http", "https") and rest:
+        return HttpStore(url)
+    raise ConfigError(f"store.url: {url!r} is not understood; write file:///absolute/path or http://host/path")

@@ -18,7 +18,8 @@ import numpy.typing as npt
 from ostraka.codec import Array
 from ostraka.errors import ShapeMismatch
 from ostraka.model import LlamaConfig
-from ostraka_worker.kernels.attention import KvCache, attend, quantize_heads
+from ostraka_worker.kernels.attention import attend
+from ostraka_worker.kernels.cache import KvCache, quantize_heads
 from ostraka_worker.kernels.gemm import Kernel
 from ostraka_worker.kernels.linear import Linear
 from ostraka_worker.kernels.norm import RmsNorm

@@ -22,7 +22,7 @@ from ostraka.crypto.trace import token_digest
 from ostraka.errors import ContextTooLong, HashMismatch, NonFiniteActivation, ShapeMismatch, UsageError
 from ostraka.model import Manifest
 from ostraka_worker.engine.blocks import Embed, Head, Layer
-from ostraka_worker.kernels.attention import KvCache
+from ostraka_worker.kernels.cache import KvCache
 from ostraka_worker.kernels.gemm import Kernel
 
 Rows = npt.NDArray[np.uint8]

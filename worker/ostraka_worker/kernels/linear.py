@@ -17,6 +17,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from ostraka.codec.peaks import peaks
 from ostraka_worker.kernels.gemm import Kernel
 
 Int8 = npt.NDArray[np.int8]
@@ -35,18 +36,18 @@ class Linear:
     """y = x · Wᵀ for a weight int8 [N, K] with one fp32 scale per output row."""
 
     def __init__(self, weight: Int8, scale: Float32, kernel: Kernel) -> None:
-        """`weight` int8 [N, K] in [-127, 127], `scale` fp32 [N], >= 2^-60 (the converter sees to both)."""
+        """`weight` int8 [N, K] in [-127, 127], `scale` fp32 [N]."""
         self._packed = kernel.pack(weight)
         self._scale = np.ascontiguousarray(scale, np.float32)[None, :]
 
     def __call__(self, x: Float32) -> Float32:
-        """fp32 [T, K] -> fp32 [T, N]. NaN or infinity in a row comes out as NaN or infinity somewhere in it."""
+        """fp32 [T, K] -> fp32 [T, N]. NaN or infinity in a row comes out as NaN or infinity in all of it."""
         size = np.abs(x)
-        largest = size.max(axis=1, keepdims=True)
-        if (largest >= OUTLIER_THRESHOLD).any():
+        largest = peaks(size)
+        if largest.max() >= OUTLIER_THRESHOLD:
             return self._with_outliers(x, size, largest)
-        scale = np.maximum(largest, SCALE_FLOOR) / INT8_MAX
-        y = self._packed.multiply(_to_int8(x, scale))
+        q, scale = _to_int8(x, largest)
+        y = self._packed.multiply(q)
         y *= scale
         y *= self._scale
         return y
@@ -55,16 +56,14 @@ class Linear:
         is_outlier = size >= OUTLIER_THRESHOLD
         columns = np.flatnonzero(is_outlier.any(axis=0))
         mask = is_outlier[:, columns]
-        picked = x[:, columns]
-        outliers = np.where(mask, picked, _ZERO)
-        rest = x.copy()
-        rest[:, columns] = np.where(mask, _ZERO, picked)
-
-        scale = np.maximum(np.abs(rest).max(axis=1, keepdims=True), SCALE_FLOOR) / INT8_MAX
         # The largest outlier is the row's largest value; a row without one has zeros here, whatever its scale.
-        outlier_scale = np.maximum(largest, SCALE_FLOOR) / OUTLIER_MAX
-        values = np.rint(outliers / outlier_scale).astype(np.int32)
-        y = self._packed.multiply(_to_int8(rest, scale))
+        outlier_scale = (np.maximum(largest, SCALE_FLOOR) / OUTLIER_MAX)[:, None]
+        values = np.rint(np.where(mask, x[:, columns], _ZERO) / outlier_scale).astype(np.int32)
+        rest = np.where(is_outlier, _ZERO, x)
+        np.copyto(size, _ZERO, where=is_outlier)
+
+        q, scale = _to_int8(rest, peaks(size))
+        y = self._packed.multiply(q)
         y *= scale
         extra = self._packed.multiply_columns(columns, values)
         extra *= outlier_scale
@@ -73,8 +72,9 @@ class Linear:
         return y
 
 
-def _to_int8(x: Float32, scale: Float32) -> Int8:
-    """rint(x / scale) as int8; |x| <= 127 · scale up to one rounding, which rint absorbs."""
-    q = x / scale
+def _to_int8(x: Float32, largest: Float32) -> tuple[Int8, Float32]:
+    """int8 [T, K] and scales [T, 1]. |x| · (127 / largest) exceeds 127 by at most one rounding, which rint absorbs."""
+    bounded = np.maximum(largest, SCALE_FLOOR)[:, None]
+    q = x * (INT8_MAX / bounded)
     np.rint(q, out=q)
-    return q.astype(np.int8)
+    return q.astype(np.int8), bounded / INT8_MAX

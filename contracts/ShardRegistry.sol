@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.28;
+
+import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
+import {INodeRegistry} from "./interfaces/INodeRegistry.sol";
+import {IShardRegistry} from "./interfaces/IShardRegistry.sol";
+import {IStakeVault} from "./interfaces/IStakeVault.sol";
+
+/// @title See IShardRegistry.
+contract ShardRegistry is IShardRegistry {
+    struct Span {
+        uint16 start;
+        uint16 stop;
+    }
+
+    /// @inheritdoc IShardRegistry
+    INodeRegistry public immutable nodes;
+    /// @inheritdoc IShardRegistry
+    IModelRegistry public immutable models;
+    /// @inheritdoc IShardRegistry
+    IStakeVault public immutable vault;
+    /// @inheritdoc IShardRegistry
+    uint32 public immutable stakeToPriceRatio;
+
+    mapping(uint64 nodeId => mapping(bytes32 modelId => Span)) private _spans;
+
+    constructor(INodeRegistry nodes_, IModelRegistry models_, IStakeVault vault_, uint32 stakeToPriceRatio_) {
+        nodes = nodes_;
+        models = models_;
+        vault = vault_;
+        stakeToPriceRatio = stakeToPriceRatio_;
+    }
+
+    /// @inheritdoc IShardRegistry
+    function claim(uint64 nodeId, bytes32 modelId, uint16 start, uint16 stop) external {
+        INodeRegistry.Node memory node = _ownNode(nodeId);
+        bool pending = node.status == INodeRegistry.NodeStatus.Pending;
+        if (!pending && node.status != INodeRegistry.NodeStatus.Active) revert NodeNotServing(nodeId, node.status);
+        IModelRegistry.Model memory model = models.model(modelId);
+        if (model.publisher == address(0)) revert UnknownModel(modelId);
+        if (model.retired) revert ModelIsRetired(modelId);
+        if (start >= stop || stop > model.blocks) revert SpanOutOfRange(start, stop, model.blocks);
+        uint256 free = vault.free(node.operator);
+        uint256 minimum = _minimumStake(model);
+        if (free < minimum) revert StakeBelowMinimum(node.operator, free, minimum);
+
+        _spans[nodeId][modelId] = Span(start, stop);
+        emit ShardClaimed(nodeId, modelId, start, stop);
+        if (pending) nodes.activate(nodeId);
+    }
+
+    /// @inheritdoc IShardRegistry
+    function release(uint64 nodeId, bytes32 modelId) external {
+        _ownNode(nodeId);
+        if (_spans[nodeId][modelId].stop == 0) revert NothingClaimed(nodeId, modelId);
+
+        delete _spans[nodeId][modelId];
+        emit ShardReleased(nodeId, modelId);
+    }
+
+    /// @inheritdoc IShardRegistry
+    function covers(uint64 nodeId, bytes32 modelId, uint16 start, uint16 stop) external view returns (bool) {
+        Span storage span = _spans[nodeId][modelId];
+        return span.start <= start && start < stop && stop <= span.stop;
+    }
+
+    /// @inheritdoc IShardRegistry
+    function spanOf(uint64 nodeId, bytes32 modelId) external view returns (uint16 start, uint16 stop) {
+        Span storage span = _spans[nodeId][modelId];
+        return (span.start, span.stop);
+    }
+
+    /// @inheritdoc IShardRegistry
+    function minimumStake(bytes32 modelId) external view returns (uint256) {
+        return _minimumStake(models.model(modelId));
+    }
+
+    function _ownNode(uint64 nodeId) private view returns (INodeRegistry.Node memory node) {
+        node = nodes.node(nodeId);
+        if (node.status == INodeRegistry.NodeStatus.None) revert UnknownNode(nodeId);
+        if (msg.sender != node.signer && msg.sender != node.operator) revert NotNodeKey(nodeId, msg.sender);
+    }
+
+    function _minimumStake(IModelRegistry.Model memory model) private view returns (uint256) {
+        return uint256(stakeToPriceRatio) * model.pricePerUnit * model.maxUnits;
+    }
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.28;
+
+import {IStakeVault} from "./IStakeVault.sol";
+
+/// @title NodeRegistry: which machines there are, who owns them, and which may work.
+/// @notice A node has a cold operator account, which owns the stake, and a hot signer key, which signs work.
+/// Ids count from 1. The endpoint stands in events only.
+interface INodeRegistry {
+    /// @dev `None → Pending → Active ⇄ Draining → Exiting → Exited`; `Active, Draining, Exiting → Jailed → Pending`.
+    enum NodeStatus {
+        None,
+        Pending,
+        Active,
+        Draining,
+        Exiting,
+        Exited,
+        Jailed
+    }
+
+    /// @param jailedUntil timestamp from which `unjail` works; 0 where the node was never jailed
+    struct Node {
+        address operator;
+        NodeStatus status;
+        uint40 jailedUntil;
+        address signer;
+    }
+
+    event Initialized(address indexed shards, address indexed market);
+    event NodeRegistered(uint64 indexed nodeId, address indexed operator, address indexed signer, string endpoint);
+    event NodeEndpointChanged(uint64 indexed nodeId, string endpoint);
+    event NodeStatusChanged(uint64 indexed nodeId, NodeStatus previous, NodeStatus current);
+
+    error NotDeployer(address caller, address deployer);
+    error AlreadyInitialized(address market);
+    error ZeroAddress();
+    error NotShardRegistry(address caller, address shards);
+    error NotMarket(address caller, address market);
+    error UnknownNode(uint64 nodeId);
+    error NotOperator(uint64 nodeId, address caller, address operator);
+    error EndpointLengthOutOfRange(uint256 length, uint256 maxLength);
+    error SignerTaken(address signer, uint64 nodeId);
+    error BadSignerProof(address signer, address recovered);
+    error WrongStatus(uint64 nodeId, NodeStatus status);
+    error StillJailed(uint64 nodeId, uint256 jailedUntil, uint256 nowAt);
+    error StakeStillLocked(address operator, uint256 locked);
+
+    /// @notice Names the contracts that may activate and jail. By the deployer, once.
+    function initialize(address shards, address market) external;
+
+    /// @notice Registers a node of the caller.
+    /// @param signer the hot key; it may belong to one node only, for ever
+    /// @param endpoint where the node is reached, 1 to 256 bytes
+    /// @param signerProof the signer's EIP-712 signature over `Signer(address operator,address signer)`
+    function register(address signer, string calldata endpoint, bytes calldata signerProof)
+        external
+        returns (uint64 nodeId);
+
+    /// @notice Announces a new endpoint. By the operator.
+    function setEndpoint(uint64 nodeId, string calldata endpoint) external;
+
+    /// @notice Takes no new work, keeps what it has: Active → Draining. By the operator.
+    function drain(uint64 nodeId) external;
+
+    /// @notice Draining → Active. By the operator.
+    function resume(uint64 nodeId) external;
+
+    /// @notice Pending, Active or Draining → Exiting; called again when none of the operator's stake is locked, → Exited.
+    /// By the operator.
+    function exit(uint64 nodeId) external;
+
+    /// @notice Jailed → Pending, from `jailedUntil` on. By the operator. The node must claim a shard to work again.
+    function unjail(uint64 nodeId) external;
+
+    /// @notice Pending → Active. By the ShardRegistry.
+    function activate(uint64 nodeId) external;
+
+    /// @notice Any status but Exited → Jailed. By the market. Never reverts for it.
+    function jail(uint64 nodeId) external;
+
+    /// @notice All zero for an id that does not exist.
+    function node(uint64 nodeId) external view returns (Node memory);
+
+    /// @notice 0 for a key that belongs to no node.
+    function nodeOfSigner(address signer) external view returns (uint64);
+
+    function operatorOf(uint64 nodeId) external view returns (address);
+
+    function signerOf(uint64 nodeId) external view returns (address);
+
+    function statusOf(uint64 nodeId) external view returns (NodeStatus);
+
+    function nodeCount() external view returns (uint64);
+
+    function vault() external view returns (IStakeVault);
+
+    /// @notice Seconds between `jail` and `unjail`.
+    function jailPeriod() external view returns (uint40);
+}

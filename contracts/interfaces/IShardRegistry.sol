@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.28;
+
+import {IModelRegistry} from "./IModelRegistry.sol";
+import {INodeRegistry} from "./INodeRegistry.sol";
+import {IStakeVault} from "./IStakeVault.sol";
+
+/// @title ShardRegistry: which node serves which blocks.
+/// @notice A node claims at most one span of each model. Spans are half-open, `[start, stop)`.
+interface IShardRegistry {
+    event ShardClaimed(uint64 indexed nodeId, bytes32 indexed modelId, uint16 start, uint16 stop);
+    event ShardReleased(uint64 indexed nodeId, bytes32 indexed modelId);
+
+    error UnknownNode(uint64 nodeId);
+    error NotNodeKey(uint64 nodeId, address caller);
+    error NodeNotServing(uint64 nodeId, INodeRegistry.NodeStatus status);
+    error UnknownModel(bytes32 modelId);
+    error ModelIsRetired(bytes32 modelId);
+    error SpanOutOfRange(uint16 start, uint16 stop, uint16 blocks);
+    error StakeBelowMinimum(address operator, uint256 free, uint256 minimum);
+    error NothingClaimed(uint64 nodeId, bytes32 modelId);
+
+    /// @notice Claims a span, in the place of the one the node claimed of this model before. A Pending node becomes
+    /// Active. By the node's signer or operator.
+    function claim(uint64 nodeId, bytes32 modelId, uint16 start, uint16 stop) external;
+
+    /// @notice Gives a span up. By the node's signer or operator.
+    function release(uint64 nodeId, bytes32 modelId) external;
+
+    /// @notice Whether the node's claim holds all of `[start, stop)`.
+    function covers(uint64 nodeId, bytes32 modelId, uint16 start, uint16 stop) external view returns (bool);
+
+    /// @notice The claimed span; `(0, 0)` where there is none.
+    function spanOf(uint64 nodeId, bytes32 modelId) external view returns (uint16 start, uint16 stop);
+
+    /// @notice Free stake that a claim asks for: `stakeToPriceRatio` times the price of the model's largest job.
+    function minimumStake(bytes32 modelId) external view returns (uint256);
+
+    function nodes() external view returns (INodeRegistry);
+
+    function models() external view returns (IModelRegistry);
+
+    function vault() external view returns (IStakeVault);
+
+    function stakeToPriceRatio() external view returns (uint32);
+}

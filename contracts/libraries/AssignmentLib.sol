@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.28;
+
+import {IJobMarket} from "../interfaces/IJobMarket.sol";
+
+/// @title EIP-712 structs of docs/protocol.md §5, and the commitment of §6.
+library AssignmentLib {
+    bytes32 private constant STAGE_TYPEHASH = keccak256("Stage(uint64 nodeId,uint16 start,uint16 stop,uint16 workBps)");
+    bytes32 private constant ASSIGNMENT_TYPEHASH = keccak256(
+        "Assignment(uint256 jobId,uint8 replica,Stage[] stages)Stage(uint64 nodeId,uint16 start,uint16 stop,uint16 workBps)"
+    );
+    bytes32 private constant ATTESTATION_TYPEHASH = keccak256("Attestation(bytes32 assignment,bytes32 commitment)");
+
+    /// @notice `hashStruct(Assignment)`.
+    function hashAssignment(uint256 jobId, uint8 replica, IJobMarket.Stage[] calldata stages)
+        internal
+        pure
+        returns (bytes32)
+    {
+        bytes32[] memory hashes = new bytes32[](stages.length);
+        for (uint256 i = 0; i < stages.length; ++i) {
+            IJobMarket.Stage calldata stage = stages[i];
+            hashes[i] = keccak256(abi.encode(STAGE_TYPEHASH, stage.nodeId, stage.start, stage.stop, stage.workBps));
+        }
+        return keccak256(abi.encode(ASSIGNMENT_TYPEHASH, jobId, replica, keccak256(abi.encodePacked(hashes))));
+    }
+
+    /// @notice `hashStruct(Attestation)`.
+    function hashAttestation(bytes32 assignment, bytes32 commitment) internal pure returns (bytes32) {
+        return keccak256(abi.encode(ATTESTATION_TYPEHASH, assignment, commitment));
+    }
+
+    /// @notice Salted, and bound to sender, job, replica, contract and chain: it opens for nobody else, nowhere else.
+    function commitment(
+        uint256 jobId,
+        uint8 replica,
+        address sender,
+        bytes32 resultHash,
+        bytes32 traceRoot,
+        bytes32 salt
+    ) internal view returns (bytes32) {
+        bytes32 domain = keccak256(abi.encode("ostraka/commit/1", block.chainid, address(this)));
+        return keccak256(abi.encode(domain, jobId, replica, sender, resultHash, traceRoot, salt));
+    }
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.28;
+
+/// @title Hashes over results and traces: docs/protocol.md §3, §4 and §7.
+library TraceLib {
+    /// @notice `sha256(abi.encodePacked(units, outputDigest, traceRoot))`: what replicas vote with.
+    function resultHash(uint32 units, bytes32 outputDigest, bytes32 traceRoot) internal pure returns (bytes32) {
+        return sha256(abi.encodePacked(units, outputDigest, traceRoot));
+    }
+
+    /// @notice `h[p]`: one position, chained to all before it.
+    function link(bytes32 previous, bytes32[] calldata digests) internal pure returns (bytes32) {
+        return sha256(abi.encodePacked(previous, digests));
+    }
+
+    /// @notice Levels above the leaves of a tree of `count` values; `count` is at least 1.
+    function depth(uint32 count) internal pure returns (uint256 levels) {
+        for (uint256 last = count - 1; last != 0; last >>= 1) ++levels;
+    }
+
+    /// @notice Root of the tree in which `value` is at `index` beside the siblings in `proof`, from the leaf up.
+    /// Leaves and nodes are hashed under different prefixes, so a node never passes as a leaf.
+    function root(bytes32 value, uint32 index, bytes32[] calldata proof) internal pure returns (bytes32 digest) {
+        digest = sha256(abi.encodePacked(bytes1(0x00), value));
+        for (uint256 level = 0; level < proof.length; ++level) {
+            digest = index >> level & 1 == 1
+                ? sha256(abi.encodePacked(bytes1(0x01), proof[level], digest))
+                : sha256(abi.encodePacked(bytes1(0x01), digest, proof[level]));
+        }
+    }
+
+    /// @notice The first border at which two rows of the same length differ; their length where they are equal.
+    function firstDifference(bytes32[] calldata left, bytes32[] calldata right) internal pure returns (uint256 border) {
+        while (border < left.length && left[border] == right[border]) ++border;
+    }
+}

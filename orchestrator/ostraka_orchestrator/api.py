@@ -1,0 +1,153 @@
+"""The orchestrator's HTTP interface: heartbeats from nodes, inputs and questions from requesters."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import msgspec
+import redis.asyncio
+from eth_account import Account
+from eth_account.messages import encode_defunct
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from ostraka.crypto.canonical import sha256
+from ostraka.errors import BadFrame, BadSignature, OstrakaError, Unavailable, UnknownJob, UsageError
+from ostraka.types import JobId, JobState
+from ostraka.wire.job_input import MAX_INPUT_BYTES, decode_input
+from ostraka_orchestrator.board import PREFIX, Heartbeat
+from ostraka_orchestrator.desk import Desk
+from ostraka_orchestrator.state import State
+
+MAX_HEARTBEAT_BYTES = 4096
+MAX_CONTENT_BYTES = 16 << 20  # manifests and tokenizers, not weights
+CLOCK_SKEW_S = 30
+
+
+def make_api(desk: Desk, state: Callable[[], State]) -> FastAPI:
+    """`state` gives the newest state of the chain that the service has seen."""
+    app = FastAPI(title="Ostraka orchestrator", version="1", docs_url="/docs")
+    events = redis.asyncio.Redis.from_url(desk.config.queue_url)
+
+    @app.exception_handler(OstrakaError)
+    async def refuse(_: Request, error: OstrakaError) -> JSONResponse:
+        status = 404 if isinstance(error, UnknownJob) else 400 if isinstance(error, UsageError | BadFrame) else 403
+        if isinstance(error, Unavailable):
+            status = 503
+        return JSONResponse({"error": type(error).__name__, "message": str(error)}, status)
+
+    @app.get("/healthz")
+    async def health() -> dict[str, Any]:
+        await asyncio.to_thread(desk.board.check)
+        return {
+            "orchestrator": desk.sender.address,
+            "chain_block": state().next_block - 1,
+            "nodes": len(await asyncio.to_thread(desk.board.heartbeats)),
+        }
+
+    @app.post("/v1/heartbeat")
+    async def heartbeat(request: Request) -> dict[str, Any]:
+        body = await read(request, MAX_HEARTBEAT_BYTES)
+        beat = check_heartbeat(body, request.headers.get("x-ostraka-signature", ""), state(), desk.market.now())
+        await asyncio.to_thread(desk.board.beat, beat, desk.config.heartbeat_ttl_s)
+        return {"placement": await asyncio.to_thread(desk.board.placement, beat.node_id)}
+
+    @app.get("/v1/nodes")
+    async def nodes() -> list[dict[str, Any]]:
+        beats = await asyncio.to_thread(desk.board.heartbeats)
+        known = state().nodes
+        return [
+            msgspec.to_builtins(beat) | {"operator": known[i].operator, "status": known[i].status.name.lower()}
+            for i, beat in sorted(beats.items())
+            if i in known
+        ]
+
+    @app.get("/v1/content/{cid}")
+    async def content(cid: str) -> Response:
+        """Manifests and tokenizers, for requesters without a content store of their own. They check the hash."""
+        try:
+            data = await asyncio.to_thread(lambda: desk.store.get(cid, max_bytes=MAX_CONTENT_BYTES))
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        return Response(data, media_type="application/octet-stream")
+
+    @app.post("/v1/jobs/{job_id}/input")
+    async def put_input(job_id: int, request: Request) -> dict[str, Any]:
+        data = await read(request, MAX_INPUT_BYTES)
+        job = await asyncio.to_thread(desk.market.job, JobId(job_id))
+        if job.state is JobState.NONE:
+            raise UnknownJob(f"job {job_id}: the market has no such job")
+        if job.orchestrator != desk.sender.address:
+            raise UsageError(f"job {job_id}: it names orchestrator {job.orchestrator}, this is {desk.sender.address}")
+        if sha256(data) != job.input_digest:
+            raise BadFrame(f"job {job_id}: the input's digest is not the one on chain")
+        manifest = await asyncio.to_thread(desk.manifest, job.model_id)
+        decode_input(data).check(manifest.arch.vocab, manifest.arch.context)
+        await asyncio.to_thread(desk.board.put_input, job_id, data)
+        return {"job_id": job_id}
+
+    @app.get("/v1/jobs/{job_id}")
+    async def job_status(job_id: int) -> dict[str, Any]:
+        return {
+            "job_id": job_id,
+            "events": await asyncio.to_thread(lambda: list(desk.board.told(job_id))),
+            "replicas": await asyncio.to_thread(desk.board.replicas, job_id),
+            "gas": await asyncio.to_thread(desk.board.gas, job_id),
+        }
+
+    @app.get("/v1/jobs/{job_id}/events")
+    async def watch(job_id: int, after: str = "0") -> StreamingResponse:
+        """Server-sent events from `after` on. Ends with the job; a dropped connection goes on from its last event id."""
+        return StreamingResponse(stream(events, job_id, after, state), media_type="text/event-stream")
+
+    return app
+
+
+async def read(request: Request, limit: int) -> bytes:
+    data = b""
+    async for piece in request.stream():
+        data += piece
+        if len(data) > limit:
+            raise BadFrame(f"body: longer than {limit} bytes")
+    return data
+
+
+def check_heartbeat(body: bytes, signature: str, state: State, now: float) -> Heartbeat:
+    """Raises `BadFrame` or `BadSignature` unless the node's registered signer wrote this, just now."""
+    try:
+        beat = msgspec.json.decode(body, type=Heartbeat)
+        signer = Account.recover_message(encode_defunct(body), signature=bytes.fromhex(signature))
+    except msgspec.MsgspecError as error:
+        raise BadFrame(f"heartbeat: {error}") from error
+    except Exception as error:  # eth-account raises many kinds for one thing
+        raise BadSignature("heartbeat: x-ostraka-signature is no signature of this body") from error
+    node = state.nodes.get(beat.node_id)
+    if node is None:
+        raise BadFrame(f"heartbeat: node {beat.node_id} is not registered")
+    if signer != node.signer:
+        raise BadSignature(f"heartbeat: signed by {signer}, node {beat.node_id}'s signer is {node.signer}")
+    if abs(beat.time - now) > CLOCK_SKEW_S:
+        raise BadFrame(f"heartbeat: its time {beat.time} is {abs(beat.time - now):.0f} s off; set the clock")
+    if not (beat.speed > 0 and beat.memory_bytes > 0):
+        raise BadFrame(f"heartbeat: speed {beat.speed} and memory_bytes {beat.memory_bytes} must be positive")
+    return beat
+
+
+async def stream(
+    events: redis.asyncio.Redis, job_id: int, after: str, state: Callable[[], State]
+) -> AsyncIterator[str]:
+    last = after
+    while True:
+        got = await events.xread({f"{PREFIX}events:{job_id}": last}, block=500)
+        for _, entries in got or []:
+            for entry_id, fields in entries:
+                last = entry_id.decode()
+                yield f"id: {last}\ndata: {fields[b'event'].decode()}\n\n"
+        job = state().jobs.get(job_id)
+        if job is not None and job.state.closed and not got:
+            yield f'data: {{"type": "closed", "state": "{job.state.name.lower()}"}}\n\n'
+            return
+        if not got:
+            yield ": still here\n\n"

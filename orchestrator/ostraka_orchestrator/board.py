@@ -1,0 +1,125 @@
+"""The board: what the orchestrator's processes share and may lose. It lives in the queue's Redis.
+
+Money and verdicts are on chain; here are heartbeats, inputs, plans and the events that requesters watch. Everything expires.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import redis
+
+from ostraka.errors import Unavailable
+
+JOB_TTL_S = 86_400
+PREFIX = "ostraka:"
+
+
+class Heartbeat(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a node says of itself. `span` is (model id in hex, start, stop) once its blocks are loaded and claimed."""
+
+    node_id: int
+    endpoint: str
+    memory_bytes: int
+    speed: float
+    time: int
+    span: tuple[str, int, int] | None = None
+    kernel: str = ""
+    simd: str = ""
+    threads: int = 1
+    busy: int = 0
+
+
+class PlannedReplica(msgspec.Struct, frozen=True):
+    stages: list[tuple[int, int, int, int]]
+    endpoints: list[str]
+    signature: bytes
+
+
+class Board:
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.redis: redis.Redis = redis.Redis.from_url(url)
+
+    def check(self) -> None:
+        """Raises `Unavailable` when the queue's server is away."""
+        try:
+            self.redis.ping()
+        except redis.RedisError as error:
+            raise Unavailable(f"queue.url: nothing answers at {self.url}; start Redis or correct the address") from error
+
+    # ── nodes ──
+
+    def beat(self, heartbeat: Heartbeat, ttl_s: int) -> None:
+        self.redis.set(f"{PREFIX}node:{heartbeat.node_id}", msgspec.json.encode(heartbeat), ex=ttl_s)
+
+    def heartbeats(self) -> dict[int, Heartbeat]:
+        keys = list(self.redis.scan_iter(f"{PREFIX}node:*"))
+        values = self.redis.mget(keys) if keys else []
+        beats = [msgspec.json.decode(v, type=Heartbeat) for v in values if v]  # type: ignore[union-attr]
+        return {b.node_id: b for b in beats}
+
+    def set_placement(self, node_id: int, model: str, start: int, stop: int) -> None:
+        self.redis.set(f"{PREFIX}placement:{node_id}", msgspec.json.encode([model, start, stop]))
+
+    def placement(self, node_id: int) -> tuple[str, int, int] | None:
+        value = self.redis.get(f"{PREFIX}placement:{node_id}")
+        return msgspec.json.decode(value, type=tuple[str, int, int]) if value else None  # type: ignore[arg-type]
+
+    # ── jobs ──
+
+    def put_input(self, job_id: int, data: bytes) -> None:
+        self.redis.set(f"{PREFIX}input:{job_id}", data, ex=JOB_TTL_S)
+
+    def input(self, job_id: int) -> bytes | None:
+        return self.redis.get(f"{PREFIX}input:{job_id}")  # type: ignore[return-value]
+
+    def jobs_with_input(self) -> set[int]:
+        return {int(k.rsplit(b":", 1)[1]) for k in self.redis.scan_iter(f"{PREFIX}input:*")}
+
+    def put_plan(self, job_id: int, plan: list[PlannedReplica]) -> bool:
+        """False when there is one already: a job is planned once, however often its task runs."""
+        return bool(self.redis.set(f"{PREFIX}plan:{job_id}", msgspec.msgpack.encode(plan), ex=JOB_TTL_S, nx=True))
+
+    def plan(self, job_id: int) -> list[PlannedReplica] | None:
+        value = self.redis.get(f"{PREFIX}plan:{job_id}")
+        return msgspec.msgpack.decode(value, type=list[PlannedReplica]) if value else None  # type: ignore[arg-type]
+
+    def put_replica(self, job_id: int, replica: int, value: dict[str, Any]) -> None:
+        self.redis.hset(f"{PREFIX}replicas:{job_id}", str(replica), msgspec.json.encode(value))
+        self.redis.expire(f"{PREFIX}replicas:{job_id}", JOB_TTL_S)
+
+    def replicas(self, job_id: int) -> dict[int, dict[str, Any]]:
+        raw = self.redis.hgetall(f"{PREFIX}replicas:{job_id}")
+        return {int(k): msgspec.json.decode(v) for k, v in raw.items()}  # type: ignore[union-attr]
+
+    def add_gas(self, job_id: int, operation: str, gas: int) -> None:
+        self.redis.rpush(f"{PREFIX}gas:{job_id}:{operation}", gas)
+
+    def gas(self, job_id: int) -> dict[str, list[int]]:
+        found = {}
+        for key in self.redis.scan_iter(f"{PREFIX}gas:{job_id}:*"):
+            found[key.decode().rsplit(":", 1)[1]] = [int(v) for v in self.redis.lrange(key, 0, -1)]  # type: ignore[union-attr]
+        return found
+
+    # ── what requesters watch ──
+
+    def tell(self, job_id: int, event: dict[str, Any]) -> None:
+        key = f"{PREFIX}events:{job_id}"
+        self.redis.xadd(key, {"event": msgspec.json.encode(event)})
+        self.redis.expire(key, JOB_TTL_S)
+
+    def told(self, job_id: int) -> Iterator[dict[str, Any]]:
+        for _, fields in self.redis.xrange(f"{PREFIX}events:{job_id}"):  # type: ignore[union-attr]
+            yield msgspec.json.decode(fields[b"event"])
+
+    # ── leases ──
+
+    def lease(self, key: str, ttl_s: int) -> bool:
+        """True for the first who asks, until `ttl_s` or `release`: queues deliver at least once, sometimes twice."""
+        return bool(self.redis.set(f"{PREFIX}lease:{key}", b"1", ex=ttl_s, nx=True))
+
+    def release(self, key: str) -> None:
+        self.redis.delete(f"{PREFIX}lease:{key}")

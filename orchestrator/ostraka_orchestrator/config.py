@@ -1,0 +1,21 @@
+"""Settings of the orchestrator. Every field has a default or says why it cannot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ostraka.client.profile import Profile
+
+
+@dataclass(frozen=True)
+class OrchestratorConfig:
+    profile: Profile  # chain, deployment and store: the network this orchestrator works for
+    key: Path  # the orchestrator's own key; its address must be allowed by the market
+    queue_url: str  # redis://…: broker of the tasks and board of what nodes report
+    host: str = "127.0.0.1"  # 0.0.0.0 to be reached from other machines
+    port: int = 0  # 0 takes a free port
+    tick_s: float = 0.25  # how often the chain is looked at; raise it where the RPC endpoint is metered
+    task_threads: int = 8  # replicas that are streamed at once
+    heartbeat_ttl_s: int = 15  # a node that is silent for longer gets no work
+    settle_placement_s: float = 2.0  # wait this long for more newcomers before placing them: more to choose from

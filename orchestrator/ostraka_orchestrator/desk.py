@@ -1,0 +1,54 @@
+"""The desk: what every task needs, opened once a process."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import cache
+
+from ostraka.chain import Deployment, Market, Sender, connect
+from ostraka.crypto.keys import load_key
+from ostraka.errors import ConfigError
+from ostraka.model import Manifest, load_manifest
+from ostraka.store import ContentStore, cid_of_digest, open_store
+from ostraka_orchestrator.board import Board
+from ostraka_orchestrator.config import OrchestratorConfig
+from ostraka_orchestrator.planner import ModelShape
+
+log = logging.getLogger("ostraka.orchestrator")
+MAX_MANIFEST_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Desk:
+    config: OrchestratorConfig
+    board: Board
+    market: Market
+    sender: Sender
+    store: ContentStore
+
+    @staticmethod
+    def open(config: OrchestratorConfig) -> Desk:
+        """Raises `ChainUnreachable`, `ConfigError` or `Unavailable`: whichever part is missing is named."""
+        deployment = Deployment.load(config.profile.deployment)
+        web3 = connect(config.profile.chain_url)
+        market = Market(web3, deployment)
+        sender = Sender(web3, load_key(config.key))
+        if not market.is_orchestrator(sender.address):
+            raise ConfigError(f"key {config.key}: {sender.address} is not allowed as an orchestrator by the JobMarket")
+        board = Board(config.queue_url)
+        board.check()
+        return Desk(config, board, market, sender, open_store(config.profile.store_url))
+
+    def manifest(self, model_id: bytes) -> Manifest:
+        return _manifest(self.store, model_id)
+
+    def shape(self, model_id: bytes) -> ModelShape:
+        blocks = self.manifest(model_id).blocks
+        return ModelShape(tuple(b.bytes for b in blocks), tuple(b.work for b in blocks))
+
+
+@cache
+def _manifest(store: ContentStore, model_id: bytes) -> Manifest:
+    """Its CID is its digest, so what the store returns is what the chain names."""
+    return load_manifest(store.get(cid_of_digest(model_id), max_bytes=MAX_MANIFEST_BYTES))

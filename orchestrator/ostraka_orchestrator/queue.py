@@ -1,0 +1,28 @@
+"""Celery, set up so that a task survives the death of whoever was running it."""
+
+from __future__ import annotations
+
+from celery import Celery
+
+TASK_LIMIT_S = 3_600  # visibility timeout: longer than the longest task, or it would be started twice
+
+
+def make_queue(url: str) -> Celery:
+    app = Celery("ostraka", broker=url)
+    app.conf.update(
+        accept_content=["json"],  # never pickle
+        task_serializer="json",
+        task_ignore_result=True,  # results that matter are on chain or on the board
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=False,
+        broker_connection_retry_on_startup=True,
+        broker_transport_options={
+            "visibility_timeout": TASK_LIMIT_S,
+            "unacked_restore_interval": 5,
+            "unacked_restore_throttle": 1,
+        },
+        task_default_queue="ostraka",
+    )
+    return app

@@ -1,0 +1,111 @@
+"""The orchestrator's loop: the only place with clocks, sockets and side effects of its own.
+
+Each tick: read new events, apply them, decide, hand the commands to the queue; place nodes that wait for blocks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from dataclasses import dataclass, field
+
+import uvicorn
+
+from ostraka.chain.events import fetch
+from ostraka.errors import ChainUnreachable, OstrakaError
+from ostraka.types import NodeId
+from ostraka_orchestrator.api import make_api
+from ostraka_orchestrator.config import OrchestratorConfig
+from ostraka_orchestrator.decide import Command, Match, Windows, decide
+from ostraka_orchestrator.desk import Desk, log
+from ostraka_orchestrator.planner import NodeProfile, place
+from ostraka_orchestrator.queue import make_queue
+from ostraka_orchestrator.state import State, apply_all
+
+ASK_AGAIN_S = 2  # a command whose effect has not shown by then is put in the queue again
+LOG_RANGE = 2_000  # chain blocks asked for at once
+
+
+@dataclass
+class Service:
+    desk: Desk
+    state: State = field(default_factory=State)
+    _newcomers: frozenset[int] = frozenset()
+    _newcomers_since: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.queue = make_queue(self.desk.config.queue_url)
+        params = self.desk.market.params()
+        self.windows = Windows(params.reveal_window_s, params.challenge_window_s)
+        self.state = State(next_block=self.desk.market.deployment.block_number)
+
+    def tick(self) -> None:
+        self.catch_up()
+        board = self.desk.board
+        now = self.desk.market.now()
+        for command in decide(self.state, self.desk.sender.address, board.jobs_with_input(), now, self.windows):
+            if not (isinstance(command, Match) and board.plan(command.job_id) is not None):
+                self.hand_out(command)
+        self.place_newcomers(time.monotonic())
+
+    def catch_up(self) -> None:
+        """Applies all events up to the newest chain block."""
+        last = self.desk.market.block_number()
+        while self.state.next_block <= last:
+            until = min(last, self.state.next_block + LOG_RANGE - 1)
+            events = fetch(self.desk.market.web3, self.desk.market.deployment, self.state.next_block, until)
+            self.state = apply_all(self.state, events, until)
+
+    def hand_out(self, command: Command) -> None:
+        if self.desk.board.lease(f"ask:{command.key}", ASK_AGAIN_S):
+            name = type(command).__name__.lower()
+            self.queue.send_task(name, args=[command.key, *vars(command).values()])
+
+    def place_newcomers(self, now: float) -> None:
+        """Gives blocks to nodes that have none, once no more have come for a moment."""
+        board = self.desk.board
+        beats = board.heartbeats()
+        waiting = {i for i, b in beats.items() if b.span is None and board.placement(i) is None and i in self.state.nodes}
+        if waiting != self._newcomers:
+            self._newcomers, self._newcomers_since = frozenset(waiting), now
+        if not waiting or not self.state.models or now - self._newcomers_since < self.desk.config.settle_placement_s:
+            return
+        model_id = next(reversed(self.state.models))  # the newest; which model a node should serve is a later question
+        profiles = [
+            NodeProfile(NodeId(i), self.state.nodes[i].operator, beats[i].memory_bytes, beats[i].speed)
+            for i in sorted(waiting)
+        ]
+        spans = place(self.desk.shape(model_id), profiles)
+        for node_id, span in spans.items():
+            board.set_placement(node_id, model_id.hex(), span.start, span.stop)
+            log.info("node %d: blocks %s of %s", node_id, span, self.state.models[model_id].name)
+
+
+async def serve(config: OrchestratorConfig, announce: str | None = None) -> None:
+    """Runs until cancelled. `announce` is a file that gets the address once requests are taken."""
+    desk = await asyncio.to_thread(Desk.open, config)
+    service = Service(desk)
+    await asyncio.to_thread(service.catch_up)
+    listener = socket.create_server((config.host, config.port))
+    port = listener.getsockname()[1]
+    api = make_api(desk, lambda: service.state)
+    server = uvicorn.Server(uvicorn.Config(api, log_level="warning", lifespan="off", timeout_graceful_shutdown=1))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    if announce:
+        with open(announce, "w") as out:
+            out.write(f"http://{config.host}:{port}")
+    log.info("orchestrator %s listens on %s:%d", desk.sender.address, config.host, port)
+    try:
+        while not serving.done():
+            try:
+                await asyncio.to_thread(service.tick)
+            except ChainUnreachable as error:
+                log.warning("%s; trying again", error)
+                await asyncio.sleep(2.0)
+            except OstrakaError as error:
+                log.warning("%s", error)
+            await asyncio.sleep(config.tick_s)
+    finally:
+        server.should_exit = True
+        await asyncio.wait([serving], timeout=3)

@@ -1,0 +1,68 @@
+"""Celery tasks: keyed, so that a task delivered twice is done once at a time, and thin over `work`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from celery import Celery
+
+from ostraka.errors import OstrakaError
+from ostraka_orchestrator import work
+from ostraka_orchestrator.desk import Desk, log
+from ostraka_orchestrator.queue import TASK_LIMIT_S, make_queue
+
+SHORT_LEASE_S = 120
+
+
+@contextmanager
+def _leased(desk: Desk, key: str, ttl_s: int = SHORT_LEASE_S) -> Iterator[bool]:
+    """Gives False when another worker is at it. A dead worker's lease runs out by itself."""
+    mine = desk.board.lease(key, ttl_s)
+    try:
+        yield mine
+    except OstrakaError as error:
+        log.warning("%s: %s", key, error)  # the service decides anew from the chain
+    finally:
+        if mine:
+            desk.board.release(key)
+
+
+def make_tasks(desk: Desk) -> Celery:
+    app = make_queue(desk.config.queue_url)
+
+    def on_chain(name: str, act: Callable[..., None]) -> None:
+        def task(key: str, *args: int) -> None:
+            with _leased(desk, f"run:{key}") as mine:
+                if mine:
+                    act(desk, *args)
+
+        app.task(name=name)(task)
+
+    on_chain("settle", work.settle)
+    on_chain("blame", work.blame)
+    on_chain("expire", work.expire)
+
+    @app.task(name="match")
+    def match(key: str, job_id: int) -> None:
+        with _leased(desk, f"run:{key}") as mine:
+            if mine and work.match(desk, job_id):
+                app.send_task("replica", args=[job_id, 0, None])
+
+    @app.task(name="replica")
+    def replica(job_id: int, index: int, claimed: list[int] | None) -> None:
+        """The primary generates; when it is done the others check its tokens. A primary that fails is succeeded by the next."""
+        with _leased(desk, f"replica:{job_id}:{index}", TASK_LIMIT_S) as mine:
+            if not mine:
+                return
+            tokens = work.run_replica(desk, job_id, index, claimed)
+            if claimed is not None:
+                return
+            others = range(index + 1, len(desk.board.plan(job_id) or ()))
+            if tokens is not None:
+                for other in others:
+                    app.send_task("replica", args=[job_id, other, tokens])
+            elif others:
+                app.send_task("replica", args=[job_id, others[0], None])
+
+    return app

@@ -1,0 +1,197 @@
+"""The work behind the tasks: matching, running a replica, settling, blaming. Each call may come twice and acts once."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from ostraka.crypto.eip712 import assignment_message, sign
+from ostraka.crypto.trace import Digests, first_divergence, make_result
+from ostraka.errors import HashMismatch, NoRoute, OstrakaError, PeerFault, TransactionFailed, Unavailable
+from ostraka.types import Assignment, BlockSpan, JobId, JobState, NodeId, NodeStatus
+from ostraka.wire.grpc_transport import BlockingPeer
+from ostraka.wire.messages import Done, GetTrace, Route, Run, Token, Trace, unpack_digests
+from ostraka_orchestrator.board import PlannedReplica
+from ostraka_orchestrator.desk import Desk, log
+from ostraka_orchestrator.planner import NodeProfile, choose_routes
+
+RUN_TIMEOUT_S = 3_000.0
+TRACE_TIMEOUT_S = 30.0
+
+
+def serving_nodes(desk: Desk, model_id: bytes) -> list[NodeProfile]:
+    """Nodes that beat, serve this model and are active on chain."""
+    found = []
+    for beat in desk.board.heartbeats().values():
+        if beat.span is None or beat.span[0] != model_id.hex():
+            continue
+        node = desk.market.node(NodeId(beat.node_id))
+        if node.status is NodeStatus.ACTIVE:
+            span = BlockSpan(beat.span[1], beat.span[2])
+            found.append(
+                NodeProfile(NodeId(beat.node_id), node.operator, beat.memory_bytes, beat.speed, beat.endpoint, span)
+            )
+    return found
+
+
+def match(desk: Desk, job_id: int) -> bool:
+    """Plans and signs. False while there is no way yet: the service asks again until the job's deadline."""
+    if desk.board.plan(job_id) is not None:
+        return True
+    job = desk.market.job(JobId(job_id))
+    seed = desk.market.block_hash(job.block_number + 1)  # a chain block that nobody knew when the job was submitted
+    if seed is None or job.state is not JobState.OPEN:
+        return False
+    nodes = serving_nodes(desk, job.model_id)
+    try:
+        routes = choose_routes(desk.shape(job.model_id), nodes, job.replicas, seed)
+    except NoRoute as error:
+        desk.board.tell(job_id, {"type": "waiting", "message": str(error)})
+        return False
+    endpoint = {n.node_id: n.endpoint for n in nodes}
+    plan = []
+    for replica, stages in enumerate(routes):
+        assignment = Assignment(JobId(job_id), replica, stages)
+        signature = sign(desk.sender.key.secret, assignment_message(desk.market.domain, assignment))
+        rows = [(s.node_id, s.start, s.stop, s.work_bps) for s in stages]
+        plan.append(PlannedReplica(rows, [endpoint[s.node_id] for s in stages], signature))
+    if desk.board.put_plan(job_id, plan):
+        desk.board.tell(job_id, {"type": "matched", "routes": [p.stages for p in plan]})
+    return True
+
+
+def run_replica(desk: Desk, job_id: int, replica: int, claimed: list[int] | None) -> list[int] | None:
+    """Runs one replica through its lead. Returns its tokens; None when it failed, which the requester is told."""
+    plan, data = desk.board.plan(job_id), desk.board.input(job_id)
+    known = desk.board.replicas(job_id).get(replica)
+    if plan is None or data is None:
+        return None
+    if known is not None:
+        return known.get("tokens")
+    planned = plan[replica]
+    job = desk.market.job(JobId(job_id))
+    route = Route(job_id, replica, planned.stages, planned.signature, planned.endpoints, job.model_id)
+    peer = BlockingPeer(planned.endpoints[0])
+    try:
+        for event in peer.stream(Run(os.urandom(32), route, data, claimed), Token | Done, RUN_TIMEOUT_S):
+            if isinstance(event, Token):
+                if claimed is None:
+                    told = {"type": "token", "replica": replica, "index": event.index, "token": event.token}
+                    desk.board.tell(job_id, told)
+            else:
+                _replica_done(desk, job_id, replica, planned, event)
+                return event.tokens
+        raise PeerFault("the lead ended the stream without a result")
+    except OstrakaError as error:
+        log.warning("job %d replica %d failed: %s", job_id, replica, error)
+        desk.board.put_replica(job_id, replica, {"error": str(error), "stages": planned.stages})
+        desk.board.tell(job_id, {"type": "replica_failed", "replica": replica, "message": str(error)})
+        return None
+    finally:
+        peer.close()
+
+
+def _replica_done(desk: Desk, job_id: int, replica: int, planned: PlannedReplica, done: Done) -> None:
+    receipts = [
+        {
+            "stage": r.stage,
+            "node_id": r.node_id,
+            "start": r.start,
+            "stop": r.stop,
+            "units": r.units,
+            "input": r.input.hex(),
+            "output": r.output.hex(),
+            "signature": r.signature.hex(),
+            "countersignature": r.countersignature.hex(),
+        }
+        for r in done.receipts
+    ]
+    value = {
+        "tokens": done.tokens,
+        "units": done.units,
+        "receipts": receipts,
+        "stages": planned.stages,
+        "seconds": done.seconds,
+        "decode_seconds": done.decode_seconds,
+        "bytes_sent": done.bytes_sent,
+    }
+    desk.board.put_replica(job_id, replica, value)
+    desk.board.add_gas(job_id, "commit", done.gas_used)
+    desk.board.tell(job_id, {"type": "committed", "replica": replica, "units": done.units})
+
+
+def settle(desk: Desk, job_id: int) -> None:
+    """Calls `finalize`. Too early is no fault: the service comes back."""
+    job = desk.market.job(JobId(job_id))
+    if job.state.closed or job.state is JobState.AGREED:
+        return
+    _send(desk, job_id, "finalize", desk.market.finalize(job_id, _committed_stages(desk, job_id, job.replicas)))
+
+
+def expire(desk: Desk, job_id: int) -> None:
+    if not desk.market.job(JobId(job_id)).state.closed:
+        _send(desk, job_id, "expire", desk.market.expire(job_id))
+
+
+def _committed_stages(desk: Desk, job_id: int, replicas: int) -> list[list[Any]]:
+    """Stages as they were committed, read back from the chain; empty for a replica that did not commit."""
+    return [list(desk.market.committed_stages(job_id, replica)) for replica in range(replicas)]
+
+
+def blame(desk: Desk, job_id: int, replica: int) -> None:
+    """Finds the first difference between the outvoted trace and an agreed one, and shows it to the contract."""
+    job = desk.market.job(JobId(job_id))
+    if job.state is not JobState.AGREED:
+        return
+    if desk.market.now() >= job.challenge_deadline:
+        stages = list(desk.market.committed_stages(job_id, replica))
+        _send(desk, job_id, "forfeit", desk.market.forfeit(job_id, replica, stages))
+        return
+    revealed = desk.market.reveals(job_id)
+    winner = next(r for r, seen in sorted(revealed.items()) if seen.result_hash == job.result_hash)
+    manifest = desk.manifest(job.model_id)
+    traces: dict[int, Digests] = {}
+    for who in (replica, winner):
+        traces[who] = _trace(desk, job_id, who, revealed[who].trace_root, job.model_id, job.input_digest)
+    divergence = first_divergence(traces[replica], traces[winner], job.model_id, job.input_digest)
+    if divergence is None:
+        return  # one trace is the other's beginning: the challenge window decides
+    log.info("job %d: replica %d first differs at position %d, border %d of %d",
+             job_id, replica, divergence.position, divergence.border, len(manifest.blocks))
+    stages = list(desk.market.committed_stages(job_id, replica))
+    call = desk.market.pinpoint(job_id, replica, winner, stages, revealed, divergence)
+    _send(desk, job_id, "pinpoint", call)
+
+
+def _trace(desk: Desk, job_id: int, replica: int, root: bytes, model_id: bytes, input_digest: bytes) -> Digests:
+    """From any node of the replica: each keeps the whole trace it signed. Believed only if it hashes to the revealed root."""
+    plan = desk.board.plan(job_id)
+    endpoints = plan[replica].endpoints if plan else _endpoints(desk, job_id, replica)
+    problem: OstrakaError = Unavailable(f"job {job_id} replica {replica}: no node gives its trace")
+    for endpoint in endpoints:
+        peer = BlockingPeer(endpoint)
+        try:
+            trace = peer.call(GetTrace(job_id, replica), Trace, TRACE_TIMEOUT_S)
+            digests = unpack_digests(trace.digests, trace.units, trace.borders)
+            if make_result(digests, trace.tokens, model_id, input_digest).trace_root != root:
+                raise HashMismatch(f"job {job_id} replica {replica}: {endpoint} gave another trace than was revealed")
+            return digests
+        except OstrakaError as error:
+            problem = error
+        finally:
+            peer.close()
+    raise problem
+
+
+def _endpoints(desk: Desk, job_id: int, replica: int) -> list[str]:
+    return [desk.market.node(s.node_id).endpoint for s in desk.market.committed_stages(job_id, replica)]
+
+
+def _send(desk: Desk, job_id: int, operation: str, call: Any) -> None:
+    """A refusal usually means that somebody was faster, or that it is too early: both are told by the chain's state."""
+    try:
+        mined = desk.sender.send(call)
+    except TransactionFailed as error:
+        log.info("job %d: %s not taken: %s", job_id, operation, error)
+        return
+    desk.board.add_gas(job_id, operation, mined.gas_used)

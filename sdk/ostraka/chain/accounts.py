@@ -1,0 +1,37 @@
+"""The few transactions that take a node owner from a token balance to a registered node."""
+
+from __future__ import annotations
+
+from ostraka.chain.market import Market
+from ostraka.chain.transactions import Mined, Sender
+from ostraka.crypto.eip712 import sign, signer_message
+from ostraka.crypto.keys import Key
+from ostraka.errors import InsufficientFunds, UsageError
+from ostraka.types import OSTR, NodeId
+
+
+def stake(market: Market, operator: Sender, amount: int) -> list[Mined]:
+    """Approves and stakes. Raises `InsufficientFunds` before anything is sent."""
+    held = market.token_balance(operator.address)
+    if held < amount:
+        raise InsufficientFunds(
+            f"operator {operator.address}: holds {held / OSTR:g} OSTR, cannot stake {amount / OSTR:g}; stake less or get more"
+        )
+    return [operator.send(market.approve("StakeVault", amount)), operator.send(market.stake(amount))]
+
+
+def register_node(market: Market, operator: Sender, signer: Key, endpoint: str, amount: int) -> tuple[NodeId, dict[str, int]]:
+    """Stakes `amount` (0 leaves the stake as it is) and registers the node. Returns its id and the gas by operation.
+
+    Raises `UsageError` when the signer key serves a node already.
+    """
+    taken = market.node_of_signer(signer.address)
+    if taken:
+        raise UsageError(f"signer {signer.address}: serves node {taken} already; a node needs a signer key of its own")
+    gas: dict[str, int] = {}
+    if amount:
+        approved, staked = stake(market, operator, amount)
+        gas |= {"approve": approved.gas_used, "stake": staked.gas_used}
+    proof = sign(signer.secret, signer_message(market.deployment.registry_domain, operator.address, signer.address))
+    gas["register"] = operator.send(market.register(signer.address, endpoint, proof)).gas_used
+    return market.node_of_signer(signer.address), gas

@@ -1,0 +1,59 @@
+"""What the contracts' views return, as frozen values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ostraka.types import JobState, NodeStatus
+
+
+@dataclass(frozen=True)
+class JobView:
+    """A job as the market has it. Times are chain seconds, money is wei."""
+
+    job_id: int
+    state: JobState
+    requester: str
+    orchestrator: str
+    model_id: bytes
+    input_digest: bytes
+    replicas: int
+    max_units: int
+    price_per_unit: int
+    price_cap: int
+    deadline: int
+    reveal_deadline: int
+    challenge_deadline: int
+    block_number: int
+    result_hash: bytes
+    stage_lock: int
+
+
+@dataclass(frozen=True)
+class NodeView:
+    operator: str
+    signer: str
+    endpoint: str
+    status: NodeStatus
+
+
+@dataclass(frozen=True)
+class AccountView:
+    staked: int
+    locked: int
+    unbonding: int
+    unlock_at: int
+
+
+@dataclass(frozen=True)
+class RevealView:
+    units: int
+    output_digest: bytes
+    trace_root: bytes
+    result_hash: bytes
+
+
+@dataclass(frozen=True)
+class MarketParams:
+    reveal_window_s: int
+    challenge_window_s: int

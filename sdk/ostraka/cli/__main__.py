@@ -1,0 +1,3 @@
+from ostraka.cli import main
+
+main()

@@ -1,0 +1,116 @@
+"""`ostraka devnet …`: a whole network on this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ostraka.cli.output import out
+from ostraka.cli.progress import reporter
+from ostraka.errors import ConfigError, Unavailable
+
+app = typer.Typer(help="A whole network on this machine.", no_args_is_help=True)
+FolderOption = Annotated[Path, typer.Option("--dir", help="Folder for keys, logs and the profile.")]
+PID_FILE, READY_FILE = "devnet.pid", "devnet.ready"
+
+
+def cache_folder() -> Path:
+    """Where prepared models are kept between networks: OSTRAKA_CACHE, else the user's cache folder."""
+    if os.environ.get("OSTRAKA_CACHE"):
+        return Path(os.environ["OSTRAKA_CACHE"])
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ostraka"
+
+
+def _running(folder: Path) -> int | None:
+    try:
+        pid = int((folder / PID_FILE).read_text())
+        os.kill(pid, 0)
+        return pid
+    except (OSError, ValueError):
+        return None
+
+
+@app.command()
+def up(
+    folder: FolderOption = Path("."),
+    foreground: Annotated[bool, typer.Option(help="Stay, and stop the network on Ctrl-C.")] = False,
+) -> None:
+    """Start chain, store, queue, orchestrator and six nodes; write ostraka.toml."""
+    folder = folder.absolute()
+    if _running(folder):
+        raise ConfigError(f"devnet: one is running in {folder}; stop it with `ostraka devnet down`")
+    if foreground:
+        run_here(folder)
+        return
+    from ostraka.devnet.processes import python
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / READY_FILE).unlink(missing_ok=True)
+    log = folder / "devnet.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            python("ostraka.cli", "devnet", "up", "--foreground", "--dir", str(folder)),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        with out.status("Starting a local network …"):
+            while not (folder / READY_FILE).exists():
+                if process.poll() is not None:
+                    raise Unavailable(f"devnet did not start:\n{log.read_text(errors='replace')[-2000:]}")
+                time.sleep(0.2)
+    except KeyboardInterrupt:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+        raise
+    out.print(f"The network is up. In {folder}, try: ostraka job submit smollm2-135m-instruct 'Hello'")
+
+
+def run_here(folder: Path) -> None:
+    """Runs a network in this process until SIGTERM or Ctrl-C."""
+    from ostraka.devnet.network import Devnet
+    from ostraka.devnet.spec import DevnetSpec
+
+    def leave(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, leave)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / PID_FILE).write_text(str(os.getpid()))
+    try:
+        with reporter() as report, Devnet(DevnetSpec(folder=folder, cache=cache_folder()), report) as network:
+            (folder / READY_FILE).write_text(network.orchestrator_url)
+            out.print(f"The network is up; its profile is {network.profile_path}. Ctrl-C stops it.")
+            while True:
+                time.sleep(1.0)
+                for child in network.processes.children:
+                    if not child.alive:
+                        out.print(f"[yellow]{child.name} has ended; see {child.log}[/yellow]")
+                        network.processes.children.remove(child)
+                        break
+    except KeyboardInterrupt:
+        out.print("The network is stopped.")
+    finally:
+        (folder / PID_FILE).unlink(missing_ok=True)
+        (folder / READY_FILE).unlink(missing_ok=True)
+
+
+@app.command()
+def down(folder: FolderOption = Path(".")) -> None:
+    """Stop the network that `up` started in this folder."""
+    pid = _running(folder.absolute())
+    if pid is None:
+        raise ConfigError(f"devnet: none is running in {folder.absolute()}")
+    os.kill(pid, signal.SIGTERM)
+    end = time.monotonic() + 20
+    while _running(folder.absolute()) and time.monotonic() < end:
+        time.sleep(0.1)
+    out.print("The network is stopped.")

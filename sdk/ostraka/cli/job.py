@@ -1,0 +1,116 @@
+"""`ostraka job …`: submitting and watching jobs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from ostraka.cli.output import JsonOption, ProfileOption, ostr, out, print_json
+from ostraka.errors import UnknownJob
+
+app = typer.Typer(help="Submit jobs and see what became of them.", no_args_is_help=True)
+
+
+@app.command()
+def submit(
+    model: Annotated[str, typer.Argument(help="Name or id of a model on the market.")],
+    prompt: Annotated[str, typer.Argument(help="What to ask.")],
+    replicas: Annotated[int, typer.Option(min=1, max=7, help="Disjoint routes that run it.")] = 3,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 64,
+    max_price: Annotated[float | None, typer.Option(help="Most that it may cost, in OSTR.")] = None,
+    deadline: Annotated[float, typer.Option(help="Seconds within which replicas must commit.")] = 120.0,
+    raw: Annotated[bool, typer.Option(help="Send the prompt as it is, without the model's chat template.")] = False,
+    no_wait: Annotated[bool, typer.Option(help="Print the job's number and return.")] = False,
+    profile: ProfileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Submit a job, stream its answer, and say how it was verified."""
+    from ostraka.client import Client, load_profile
+
+    with Client(load_profile(profile)) as client:
+        answer = client.generate(
+            model,
+            prompt,
+            replicas=replicas,
+            max_tokens=max_tokens,
+            max_price=max_price,
+            deadline_s=deadline,
+            chat=not raw,
+        )
+        if no_wait:
+            print(answer.job_id)
+            return
+        for piece in answer:
+            if not as_json:
+                print(piece, end="", flush=True)
+        if as_json:
+            print_json(
+                {
+                    "job_id": answer.job_id,
+                    "text": answer.text,
+                    "tokens": answer.tokens,
+                    "result_hash": answer.result_hash,
+                    "cost": answer.cost,
+                    "corrected": answer.corrected,
+                    "agreeing": answer.verification.agreeing,
+                    "outvoted": answer.verification.outvoted,
+                    "replica_hashes": answer.verification.replica_hashes,
+                }
+            )
+            return
+        print()
+        if answer.corrected:
+            out.print("[yellow]The replicas outvoted what was streamed. The agreed answer is:[/yellow]")
+            print(answer.text)
+        out.print(f"job {answer.job_id}: {answer.verification}; cost {ostr(answer.cost)}; result {answer.result_hash}")
+
+
+def _status(client: Any, job_id: int) -> dict[str, Any]:
+    from ostraka.types import JobId, JobState
+
+    job = client.market.job(JobId(job_id))
+    if job.state is JobState.NONE:
+        raise UnknownJob(f"job {job_id}: the market has no such job")
+    reveals = client.market.reveals(job_id)
+    return {
+        "job_id": job_id,
+        "state": job.state.name.lower(),
+        "requester": job.requester,
+        "model": job.model_id.hex(),
+        "replicas": job.replicas,
+        "deadline": job.deadline,
+        "result_hash": job.result_hash.hex() if any(job.result_hash) else None,
+        "replica_hashes": {r: seen.result_hash.hex() for r, seen in sorted(reveals.items())},
+    }
+
+
+@app.command()
+def result(
+    job_id: Annotated[int, typer.Argument(help="Number of the job.")],
+    profile: ProfileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What the chain says of a job."""
+    from ostraka.client import Client, load_profile
+
+    with Client(load_profile(profile)) as client:
+        status = _status(client, job_id)
+        if as_json:
+            print_json(status)
+            return
+        for name, value in status.items():
+            out.print(f"{name:15} {value}")
+
+
+@app.command()
+def watch(job_id: Annotated[int, typer.Argument(help="Number of the job.")], profile: ProfileOption = None) -> None:
+    """Follow a job's events until it is closed."""
+    import time
+
+    from ostraka.client import Client, load_profile
+
+    with Client(load_profile(profile)) as client:
+        _status(client, job_id)  # an unknown job is an error, not an endless silence
+        for event in client.orchestrator.events(job_id, time.monotonic() + 86_400):
+            out.print(", ".join(f"{k} {v}" for k, v in event.items()))

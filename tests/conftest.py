@@ -1,0 +1,80 @@
+"""Servers that tests share. Each is started on a free loopback port and stopped by its own pid."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import redis
+
+from ostraka.devnet.queue_server import queue_server
+from ostraka.devnet.processes import Processes, free_port, python
+from ostraka.devnet.spec import ACCOUNTS, MNEMONIC
+
+
+@pytest.fixture(scope="session")
+def processes(tmp_path_factory):
+    running = Processes(tmp_path_factory.mktemp("logs"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def queue_url(processes, tmp_path_factory):
+    port = free_port()
+    folder = str(tmp_path_factory.mktemp("valkey"))
+    command = [queue_server(), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder]
+    child = processes.start("valkey", command)
+    url = f"redis://127.0.0.1:{port}/0"
+
+    def answers() -> bool:
+        try:
+            return bool(redis.Redis.from_url(url).ping())
+        except redis.RedisError:
+            return False
+
+    child.wait_until(answers, 20.0)
+    return url
+
+
+@pytest.fixture
+def clean_queue_url(queue_url):
+    redis.Redis.from_url(queue_url).flushall()
+    return queue_url
+
+
+@pytest.fixture(scope="session")
+def chain_url(processes):
+    """An embedded chain with its prefunded accounts."""
+    from ostraka.chain.rpc import connect
+    from ostraka.errors import ChainUnreachable
+
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    arguments = ("--port", str(port), "--mnemonic", MNEMONIC, "--accounts", str(ACCOUNTS))
+    child = processes.start("chain", python("ostraka.devnet.embedded_chain", *arguments))
+
+    def answers() -> bool:
+        try:
+            return connect(url, 2.0).eth.block_number >= 0
+        except ChainUnreachable:
+            return False
+
+    child.wait_until(answers, 30.0)
+    return url
+
+
+@pytest.fixture
+def eventually():
+    """Calls a condition until it holds; fails after ten seconds."""
+
+    def wait(condition, timeout_s: float = 10.0):
+        end = time.monotonic() + timeout_s
+        while True:
+            value = condition()
+            if value:
+                return value
+            assert time.monotonic() < end, "it did not come true in time"
+            time.sleep(0.05)
+
+    return wait

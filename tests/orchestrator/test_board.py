@@ -1,0 +1,73 @@
+"""The board on a real Valkey."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from ostraka.errors import Unavailable
+from ostraka_orchestrator.board import Board, Heartbeat, PlannedReplica
+
+BEAT = Heartbeat(node_id=3, endpoint="127.0.0.1:1", memory_bytes=10, speed=5.0, time=0, span=("ab", 0, 4))
+
+
+@pytest.fixture
+def board(clean_queue_url):
+    return Board(clean_queue_url)
+
+
+def test_a_node_is_listed_until_it_falls_silent(board):
+    board.beat(BEAT, ttl_s=1)
+    assert board.heartbeats() == {3: BEAT}
+    time.sleep(1.1)
+    assert board.heartbeats() == {}
+
+
+def test_a_placement_is_remembered(board):
+    assert board.placement(3) is None
+    board.set_placement(3, "ab", 0, 4)
+    assert board.placement(3) == ("ab", 0, 4)
+
+
+def test_a_job_is_planned_once(board):
+    first = [PlannedReplica([(1, 0, 4, 10_000)], ["e"], b"s")]
+    assert board.put_plan(7, first)
+    assert not board.put_plan(7, [])
+    assert board.plan(7) == first
+
+
+def test_inputs_and_replicas_come_back(board):
+    board.put_input(7, b"{}")
+    board.put_replica(7, 1, {"tokens": [1]})
+    assert board.jobs_with_input() == {7}
+    assert board.input(7) == b"{}"
+    assert board.replicas(7) == {1: {"tokens": [1]}}
+
+
+def test_events_come_in_the_order_they_were_told(board):
+    for index in range(5):
+        board.tell(7, {"type": "token", "index": index})
+    assert [e["index"] for e in board.told(7)] == [0, 1, 2, 3, 4]
+    assert list(board.told(8)) == []
+
+
+def test_a_lease_is_given_once_and_runs_out(board):
+    assert board.lease("x", 1)
+    assert not board.lease("x", 1)
+    time.sleep(1.1)
+    assert board.lease("x", 60)
+    board.release("x")
+    assert board.lease("x", 60)
+
+
+def test_gas_adds_up_by_operation(board):
+    board.add_gas(7, "commit", 100)
+    board.add_gas(7, "commit", 110)
+    board.add_gas(7, "finalize", 50)
+    assert board.gas(7) == {"commit": [100, 110], "finalize": [50]}
+
+
+def test_a_dead_queue_is_named():
+    with pytest.raises(Unavailable, match="127.0.0.1:1/"):
+        Board("redis://127.0.0.1:1/0").check()

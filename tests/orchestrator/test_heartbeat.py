@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from eth_account import Account
+from eth_account.messages import encode_defunct
+
+from ostraka.crypto.keys import new_key
+from ostraka.errors import BadFrame, BadSignature
+from ostraka_orchestrator.api import check_heartbeat
+from ostraka_orchestrator.state import NodeEntry, State
+
+KEY = new_key()
+STATE = State(nodes={1: NodeEntry("operator", KEY.address, "e")})
+NOW = 1_000_000
+
+
+def signed(key=KEY, **changes):
+    fields = {"node_id": 1, "endpoint": "h:1", "memory_bytes": 10, "speed": 5, "time": NOW, "span": None}
+    body = json.dumps({**fields, **changes}).encode()
+    return body, Account.sign_message(encode_defunct(body), key.secret).signature.hex()
+
+
+def test_a_registered_node_is_heard():
+    assert check_heartbeat(*signed(), STATE, NOW).node_id == 1
+
+
+@pytest.mark.parametrize(
+    ("beat", "error", "names"),
+    [
+        (signed(key=new_key()), BadSignature, "signer"),
+        ((signed()[0] + b" ", signed()[1]), BadSignature, "signed by"),
+        ((signed()[0], "zz"), BadSignature, "no signature"),
+        ((b"{}", signed()[1]), BadFrame, "heartbeat"),
+        (signed(node_id=2), BadFrame, "not registered"),
+        (signed(time=NOW - 31), BadFrame, "clock"),
+        (signed(time=NOW + 31), BadFrame, "clock"),
+        (signed(speed=0), BadFrame, "speed"),
+        (signed(memory_bytes=-1), BadFrame, "memory_bytes"),
+        (signed(surprise=1), BadFrame, "surprise"),
+    ],
+)
+def test_any_other_heartbeat_is_refused_by_name(beat, error, names):
+    with pytest.raises(error, match=names):
+        check_heartbeat(*beat, STATE, NOW)

@@ -1,0 +1,97 @@
+"""`ostraka model …`: for publishers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ostraka.cli.devnet import cache_folder
+from ostraka.cli.output import JsonOption, ProfileOption, ostr, out, print_json
+from ostraka.cli.progress import reporter
+
+app = typer.Typer(help="Cut models into blocks and publish them.", no_args_is_help=True)
+ModelArgument = Annotated[str, typer.Argument(help="A packaged model's name, or a GGUF file of the Llama family.")]
+CacheOption = Annotated[Path | None, typer.Option("--cache", help="Where blocks are kept; by default the user's cache folder.")]
+ContextOption = Annotated[int | None, typer.Option(help="Positions a session may use; by default 2048 at most.")]
+
+
+@app.command()
+def prepare(
+    model: ModelArgument,
+    cache: CacheOption = None,
+    context: ContextOption = None,
+    progress_json: Annotated[bool, typer.Option(hidden=True)] = False,
+) -> None:
+    """Convert a model into blocks and a manifest, on this machine only."""
+    from ostraka_worker.prepare import prepare_once
+
+    if progress_json:
+        manifest, _ = prepare_once(
+            model,
+            cache or cache_folder(),
+            context=context,
+            progress=lambda done, total, what: print(json.dumps({"done": done, "total": total, "what": what}), flush=True),
+        )
+        return
+    with reporter() as report:
+        manifest, _ = prepare_once(
+            model, cache or cache_folder(), context=context, progress=lambda d, t, w: report("Converting", d, t)
+        )
+    size = sum(b.bytes for b in manifest.blocks)
+    out.print(f"{manifest.name}: {len(manifest.blocks)} blocks, {size / 1e6:.0f} MB, id 0x{manifest.digest.hex()}")
+
+
+@app.command()
+def publish(
+    model: ModelArgument,
+    key: Annotated[Path, typer.Option(help="Key file of the publisher.")],
+    price: Annotated[int, typer.Option(min=0, help="Wei of OSTR for one position of one replica.")],
+    max_units: Annotated[int, typer.Option(min=1, help="Longest job, in positions.")] = 2048,
+    royalty_bps: Annotated[int, typer.Option(min=0, max=1000, help="Publisher's share, in 1/100 of a per cent.")] = 0,
+    cache: CacheOption = None,
+    context: ContextOption = None,
+    profile: ProfileOption = None,
+) -> None:
+    """Put a model on the market: blocks into the store, its manifest's digest and price on chain."""
+    from ostraka.chain import Sender
+    from ostraka.client import Client, load_profile
+    from ostraka.crypto.keys import load_key
+    from ostraka.errors import UsageError
+    from ostraka.model import dump_manifest
+    from ostraka.store import open_store
+    from ostraka_worker.prepare import prepare_once
+
+    settings = load_profile(profile)
+    with Client(settings) as client, reporter() as report:
+        manifest, kept = prepare_once(
+            model, cache or cache_folder(), context=context, progress=lambda d, t, w: report("Converting", d, t)
+        )
+        if max_units > manifest.arch.context:
+            raise UsageError(f"max_units: {max_units}; the model's context is {manifest.arch.context}")
+        store = open_store(settings.store_url)
+        cids = [*(b.cid for b in manifest.blocks), manifest.tokenizer.cid]
+        for done, cid in enumerate(cids, 1):
+            if not store.has(cid):
+                store.put(kept.path(cid))
+            report("Storing blocks", done, len(cids))
+        store.put(dump_manifest(manifest))
+        publisher = Sender(client.web3, load_key(key))
+        mined = publisher.send(client.market.publish(manifest, max_units, price, royalty_bps))
+    out.print(f"{manifest.name} is published as 0x{manifest.digest.hex()} (gas {mined.gas_used})")
+
+
+@app.command("list")
+def list_models(profile: ProfileOption = None, as_json: JsonOption = False) -> None:
+    """Models on the market."""
+    from ostraka.client import Client, load_profile
+
+    with Client(load_profile(profile)) as client:
+        models = client.models()
+        if as_json:
+            print_json([{"name": m.name, "id": m.model_id.hex(), "blocks": m.blocks, "price": m.price_per_unit} for m in models])
+            return
+        for m in models:
+            out.print(f"{m.name:30} {m.blocks:4} blocks  {ostr(m.price_per_unit)} a position  0x{m.model_id.hex()}")

@@ -1,0 +1,80 @@
+"""`ostraka run local` and `ostraka doctor`: what this machine computes by itself."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ostraka.cli.devnet import cache_folder
+from ostraka.cli.output import out
+from ostraka.cli.progress import reporter
+
+app = typer.Typer(help="Run a model on this machine alone.", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Run a model on this machine alone."""
+
+
+@app.command()
+def local(
+    model: Annotated[str, typer.Argument(help="A packaged model's name, or a GGUF file of the Llama family.")],
+    prompt: Annotated[str, typer.Option(help="What to ask.")],
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 64,
+    digest: Annotated[bool, typer.Option(help="Print the result hash as the last line.")] = False,
+    raw: Annotated[bool, typer.Option(help="Do not use the model's chat template.")] = False,
+    threads: Annotated[int, typer.Option(min=1, help="Threads that compute.")] = 1,
+    kernel: Annotated[str | None, typer.Option(help="int8 or fp32; by default the start-up probe chooses.")] = None,
+    cache: Annotated[Path | None, typer.Option(help="Where blocks are kept.")] = None,
+) -> None:
+    """The whole model in this process. The last line with --digest is the hash that an honest network commits to."""
+    import torch
+
+    from ostraka.client.text import ModelText, TextStream
+    from ostraka.crypto.trace import make_result
+    from ostraka.wire.job_input import JobInput
+    from ostraka_worker.engine.local import generate_local
+    from ostraka_worker.kernels.probe import pick_kernel
+    from ostraka_worker.prepare import prepare_once
+
+    torch.set_num_threads(threads)
+    chosen, _ = pick_kernel(kernel)
+    with reporter() as report:
+        manifest, store = prepare_once(model, cache or cache_folder(), progress=lambda d, t, w: report("Converting", d, t))
+    text = ModelText.fetch(manifest, store)
+    job = JobInput(prompt=text.prompt(prompt, chat=not raw), max_tokens=max_tokens, stop=text.stop)
+    job.check(manifest.arch.vocab, manifest.arch.context)
+    stream = TextStream(text)
+
+    def show(token: int) -> None:
+        sys.stdout.write(stream.push(token))
+        sys.stdout.flush()
+
+    tokens, digests = generate_local(
+        manifest, lambda i: store.path(manifest.blocks[i].cid), job.prompt, job.max_tokens, job.stop, chosen, show
+    )
+    print(stream.flush())
+    if digest:
+        print(make_result(digests, tokens, manifest.digest, job.digest).hash.hex())
+
+
+def doctor() -> None:
+    """What this machine would compute with, and why."""
+    import platform
+
+    import psutil
+    import torch
+
+    from ostraka_worker.kernels.probe import pick_kernel
+    from ostraka_worker.measure import measure_speed
+
+    kernel, why = pick_kernel(None)
+    out.print(f"python     {platform.python_version()}, torch {torch.__version__}")
+    out.print(f"SIMD       {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads")
+    out.print(f"kernel     {why}")
+    out.print(f"speed      {measure_speed(kernel) / 1e9:.1f} G multiply–adds/s")
+    out.print(f"memory     {psutil.virtual_memory().available / 1e9:.1f} GB free")

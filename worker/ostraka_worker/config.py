@@ -1,0 +1,21 @@
+"""Settings of a node. Every field says when to change it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ostraka.client.profile import Profile
+
+
+@dataclass(frozen=True)
+class WorkerConfig:
+    profile: Profile  # the network: chain, deployment, store, orchestrator
+    key: Path  # the node's hot signer key; the operator's cold key stays off this machine
+    state: Path  # commitments and traces are kept here; losing it can cost the job lock
+    listen: str = "127.0.0.1:0"  # host:port for other nodes; 0.0.0.0:PORT to be reached from other machines
+    memory_bytes: int = 256 << 20  # how much of the model this node may hold, as stored
+    threads: int = 1  # torch threads; more than the free cores makes everything slower
+    kernel: str | None = None  # int8 or fp32; None lets the start-up probe choose
+    heartbeat_s: float = 2.0
+    fault: str = ""  # deliberate misbehaviour, for demos and attack tests

@@ -1,0 +1,192 @@
+"""The node's loop: announce, be placed, load blocks, claim them on chain, serve. The only place with clocks and sockets of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import torch
+from eth_account import Account
+from eth_account.messages import encode_defunct
+
+from ostraka.chain import Deployment, Market, Sender, connect
+from ostraka.crypto.canonical import canonical_json
+from ostraka.crypto.keys import Key, load_key
+from ostraka.errors import ConfigError, HashMismatch, OstrakaError, StakeTooLow, TransactionFailed, UsageError
+from ostraka.model import Manifest, load_manifest
+from ostraka.store import ContentStore, cid_of_digest, open_store
+from ostraka.types import OSTR, BlockSpan, ModelId, NodeId
+from ostraka.wire.grpc_transport import serve as serve_grpc
+from ostraka_worker.attest import Identity
+from ostraka_worker.config import WorkerConfig
+from ostraka_worker.engine.stage import Stage
+from ostraka_worker.faults import Fault
+from ostraka_worker.kernels.gemm import Kernel
+from ostraka_worker.kernels.probe import pick_kernel
+from ostraka_worker.lead import Lead
+from ostraka_worker.measure import measure_speed
+from ostraka_worker.node import Node
+from ostraka_worker.records import Records
+
+log = logging.getLogger("ostraka.node")
+MAX_MANIFEST_BYTES = 1 << 20
+RETRY_S = 5.0
+
+
+@dataclass
+class Service:
+    config: WorkerConfig
+    key: Key
+    market: Market
+    sender: Sender
+    store: ContentStore
+    kernel: Kernel
+    node_id: NodeId
+    node: Node
+    speed: float
+    endpoint: str = ""
+    span: tuple[ModelId, BlockSpan] | None = None
+
+    @staticmethod
+    def open(config: WorkerConfig) -> Service:
+        """Raises `ConfigError`, `ChainUnreachable` or `UsageError`: whatever keeps this node from serving, with the remedy."""
+        torch.set_num_threads(config.threads)
+        fault = Fault.parse(config.fault)
+        key = load_key(config.key)
+        kernel, why = pick_kernel(config.kernel)
+        log.info("kernel %s; %d threads; SIMD %s", why, config.threads, torch.backends.cpu.get_cpu_capability())
+        web3 = connect(config.profile.chain_url)
+        market = Market(web3, Deployment.load(config.profile.deployment))
+        node_id = market.node_of_signer(key.address)
+        if not node_id:
+            raise UsageError(
+                f"key {config.key}: {key.address} signs for no node; register one with `ostraka node register --signer {config.key}`"
+            )
+        if not config.profile.orchestrator_url:
+            raise ConfigError("orchestrator.url: not set; a node needs an orchestrator that sends it work")
+        sender = Sender(web3, key)
+        identity = Identity(market.domain, key, node_id)
+        records = Records(config.state / "records")
+        node = Node(identity, market, records, Lead(identity, market, sender, records), fault)
+        store = open_store(config.profile.store_url)
+        return Service(config, key, market, sender, store, kernel, node_id, node, measure_speed(kernel))
+
+    # ── blocks ──
+
+    def load(self, model_id: ModelId, span: BlockSpan) -> tuple[Stage, Manifest]:
+        """Fetches, checks and loads a span. A block whose hash is wrong is refused by name, and nothing is claimed."""
+        manifest = load_manifest(self.store.get(cid_of_digest(model_id), max_bytes=MAX_MANIFEST_BYTES))
+        needed = sum(b.bytes for b in manifest.blocks[span.start : span.stop])
+        if needed > self.config.memory_bytes:
+            raise ConfigError(f"span {span}: needs {needed} bytes, this node offers {self.config.memory_bytes}")
+
+        def fetch(index: int) -> bytes:
+            block = manifest.blocks[index]
+            try:
+                return self.store.get(block.cid, max_bytes=block.bytes)
+            except HashMismatch as error:
+                raise HashMismatch(f"block {index} of {manifest.name}: refused, {error}") from error
+
+        def progress(done: int, total: int, what: str) -> None:
+            log.info("loading %s: %d of %d (%s)", manifest.name, done, total, what)
+
+        return Stage(manifest, span.start, span.stop, fetch, self.kernel, progress), manifest
+
+    def claim(self, model_id: ModelId, span: BlockSpan) -> None:
+        """Puts the span on chain. Raises `StakeTooLow` with what is missing."""
+        if self.market.span(self.node_id, model_id) == span:
+            return
+        operator = self.market.node(self.node_id).operator
+        minimum, free = self.market.minimum_stake(model_id), self.market.free_stake(operator)
+        if free < minimum:
+            raise StakeTooLow(
+                f"stake: operator {operator} has {free / OSTR:g} OSTR free, this model asks for {minimum / OSTR:g}; "
+                "add stake with `ostraka node stake`"
+            )
+        self.sender.send(self.market.claim(self.node_id, model_id, span))
+
+    async def take(self, model_id: ModelId, span: BlockSpan) -> None:
+        stage, manifest = await asyncio.to_thread(self.load, model_id, span)
+        await asyncio.to_thread(self.claim, model_id, span)
+        self.node.serve_stage(stage, model_id, len(manifest.blocks), manifest.arch.vocab, manifest.arch.context)
+        self.span = (model_id, span)
+        log.info("node %d serves blocks %s of %s", self.node_id, span, manifest.name)
+
+    # ── heartbeats ──
+
+    def heartbeat(self) -> bytes:
+        span = [self.span[0].hex(), self.span[1].start, self.span[1].stop] if self.span else None
+        # Floats have no canonical form, and none is needed: whole multiply–adds per second.
+        return canonical_json(
+            {
+                "node_id": self.node_id,
+                "endpoint": self.endpoint,
+                "memory_bytes": self.config.memory_bytes,
+                "speed": int(self.speed),
+                "time": int(time.time()),
+                "span": span,
+                "kernel": self.kernel.name,
+                "simd": torch.backends.cpu.get_cpu_capability(),
+                "threads": self.config.threads,
+                "busy": self.node.busy,
+            }
+        )
+
+    async def beat(self, http: httpx.AsyncClient) -> dict[str, Any]:
+        body = self.heartbeat()
+        signature = Account.sign_message(encode_defunct(body), self.key.secret).signature.hex()
+        answer = await http.post("/v1/heartbeat", content=body, headers={"x-ostraka-signature": signature})
+        if answer.status_code != 200:
+            raise UsageError(f"orchestrator refused the heartbeat: {answer.json().get('message', answer.text)}")
+        reply: dict[str, Any] = answer.json()
+        return reply
+
+    async def loop(self) -> None:
+        """Beats for ever. Whatever goes wrong is logged and tried again: a node must not die of a bad minute."""
+        async with httpx.AsyncClient(base_url=self.config.profile.orchestrator_url, timeout=10.0) as http:
+            while True:
+                pause = self.config.heartbeat_s
+                try:
+                    reply = await self.beat(http)
+                    if reply["placement"] and self.span is None:
+                        model, start, stop = reply["placement"]
+                        await self.take(ModelId(bytes.fromhex(model)), BlockSpan(start, stop))
+                        pause = 0.0
+                except httpx.HTTPError as error:
+                    log.warning("orchestrator at %s: %s", self.config.profile.orchestrator_url, error)
+                except TransactionFailed as error:
+                    log.error("%s", error)
+                    pause = RETRY_S
+                except OstrakaError as error:
+                    log.error("%s", error)
+                    pause = RETRY_S
+                await asyncio.sleep(pause)
+
+
+async def serve(config: WorkerConfig) -> None:
+    """Runs until SIGTERM or SIGINT."""
+    service = await asyncio.to_thread(Service.open, config)
+    host, _, port = config.listen.rpartition(":")
+    if not host or not port.isdigit():
+        raise ConfigError(f"listen: {config.listen!r}; write host:port")
+    server, bound = await serve_grpc(host, int(port), service.node.unary, service.node.streaming)  # type: ignore[arg-type]
+    service.endpoint = f"{host}:{bound}"
+    service.node.lead.resume()
+    log.info("node %d (%s) listens on %s", service.node_id, service.key.address, service.endpoint)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    beating = asyncio.create_task(service.loop())
+    await stop.wait()
+    beating.cancel()
+    await server.stop(1.0)
+    service.node.shut_down()
+    logging.shutdown()
+    os._exit(0)  # a computation that is still running must not keep the process
