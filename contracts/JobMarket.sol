@@ -105,22 +105,11 @@ contract JobMarket is Disputes, EIP712, Ownable2Step {
         if (block.timestamp >= entry.deadline) revert CommitClosed(jobId, entry.deadline, block.timestamp);
         if (index >= entry.replicas) revert UnknownReplica(jobId, index);
         if (_has(entry.committed, index)) revert AlreadyCommitted(jobId, index);
-        _checkTiling(entry.blocks, stages);
-        bytes32 assignment = AssignmentLib.hashAssignment(jobId, index, stages);
-        address recovered = _recover(assignment, orchestratorSignature);
-        if (recovered != entry.orchestrator) revert BadOrchestratorSignature(recovered, entry.orchestrator);
+        bytes32 assignment = _checkAssignment(jobId, index, entry, stages, orchestratorSignature);
         address[] memory operators =
             _checkNodes(entry.modelId, stages, nodeSignatures, AssignmentLib.hashAttestation(assignment, commitment));
 
-        Replica storage chosen = _replicas[jobId][index];
-        chosen.assignmentHash = assignment;
-        chosen.commitment = commitment;
-        uint8 committed = entry.committed | (uint8(1) << index);
-        entry.committed = committed;
-        if (committed == _allOf(entry.replicas)) {
-            entry.phaseDeadline = uint40(block.timestamp) + _revealWindowSeconds;
-        }
-        emit ReplicaCommitted(jobId, index, msg.sender, assignment, commitment);
+        _record(jobId, index, entry, assignment, commitment);
         _lockAndSeat(jobId, operators, _jobLock(entry));
     }
 
@@ -140,7 +129,7 @@ contract JobMarket is Disputes, EIP712, Ownable2Step {
         if (block.timestamp >= entry.phaseDeadline) revert RevealClosed(jobId, entry.phaseDeadline, block.timestamp);
         if (units == 0 || units > entry.maxUnits) revert UnitsOutOfRange(units, entry.maxUnits);
         bytes32 resultHash = TraceLib.resultHash(units, outputDigest, traceRoot);
-        bytes32 opened = AssignmentLib.commitment(jobId, index, msg.sender, resultHash, traceRoot, salt);
+        bytes32 opened = AssignmentLib.hashCommitment(jobId, index, msg.sender, resultHash, traceRoot, salt);
         Replica storage chosen = _replicas[jobId][index];
         if (opened != chosen.commitment) revert CommitmentMismatch(chosen.commitment, opened);
 
@@ -165,6 +154,18 @@ contract JobMarket is Disputes, EIP712, Ownable2Step {
         uint8 winners = _winners(jobId, entry);
         if (_count(winners) * 2 > entry.replicas) _settle(jobId, entry, stagesByReplica, winners);
         else _fail(jobId, entry, stagesByReplica, hopeless);
+    }
+
+    function _record(uint256 jobId, uint8 index, Job storage entry, bytes32 assignment, bytes32 commitment) private {
+        Replica storage chosen = _replicas[jobId][index];
+        chosen.assignmentHash = assignment;
+        chosen.commitment = commitment;
+        uint8 committed = entry.committed | (uint8(1) << index);
+        entry.committed = committed;
+        if (committed == _allOf(entry.replicas)) {
+            entry.phaseDeadline = uint40(block.timestamp) + _revealWindowSeconds;
+        }
+        emit ReplicaCommitted(jobId, index, msg.sender, assignment, commitment);
     }
 
     /// @dev Pays the winners. Outvoted replicas keep their locks, and a replica's price stays in escrow for each.
@@ -272,6 +273,20 @@ contract JobMarket is Disputes, EIP712, Ownable2Step {
         if (request.deadline < earliest) revert DeadlineTooSoon(request.deadline, earliest);
         uint256 latest = block.timestamp + _maxWindowSeconds;
         if (request.deadline > latest) revert DeadlineTooFar(request.deadline, latest);
+    }
+
+    /// @dev The stages tile the model, and the job's orchestrator signed them.
+    function _checkAssignment(
+        uint256 jobId,
+        uint8 index,
+        Job storage entry,
+        Stage[] calldata stages,
+        bytes calldata orchestratorSignature
+    ) private view returns (bytes32 assignment) {
+        _checkTiling(entry.blocks, stages);
+        assignment = AssignmentLib.hashAssignment(jobId, index, stages);
+        address recovered = _recover(assignment, orchestratorSignature);
+        if (recovered != entry.orchestrator) revert BadOrchestratorSignature(recovered, entry.orchestrator);
     }
 
     function _checkTiling(uint16 blocks, Stage[] calldata stages) private pure {

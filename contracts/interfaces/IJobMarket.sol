@@ -256,13 +256,14 @@ interface IJobMarket {
     function cancel(uint256 jobId) external;
 
     /// @notice Commits a replica and locks its operators' stake. By the lead: the signer of stage 0's node.
+    /// @param index which replica, from 0
     /// @param stages tile `[0, blocks)`; their `workBps` add up to 10 000; at most 64
     /// @param orchestratorSignature over `Assignment(jobId, replica, stages)`
     /// @param nodeSignatures each stage's signer over `Attestation(hashStruct(Assignment), commitment)`
     /// @param commitment docs/protocol.md §6
     function commit(
         uint256 jobId,
-        uint8 replica,
+        uint8 index,
         Stage[] calldata stages,
         bytes calldata orchestratorSignature,
         bytes[] calldata nodeSignatures,
@@ -272,7 +273,7 @@ interface IJobMarket {
     /// @notice Opens a commitment, once all replicas committed or the commit deadline passed. By its committer.
     function reveal(
         uint256 jobId,
-        uint8 replica,
+        uint8 index,
         uint32 units,
         bytes32 outputDigest,
         bytes32 traceRoot,
@@ -293,7 +294,7 @@ interface IJobMarket {
 
     /// @notice Takes the job lock of every stage of an outvoted replica that nobody pinpointed. By anyone, from the
     /// challenge deadline on.
-    function forfeit(uint256 jobId, uint8 replica, Stage[] calldata stages) external;
+    function forfeit(uint256 jobId, uint8 index, Stage[] calldata stages) external;
 
     /// @notice Pays the caller's balance out.
     function withdraw() external returns (uint256 amount);

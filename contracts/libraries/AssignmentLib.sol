@@ -31,7 +31,7 @@ library AssignmentLib {
     }
 
     /// @notice Salted, and bound to sender, job, replica, contract and chain: it opens for nobody else, nowhere else.
-    function commitment(
+    function hashCommitment(
         uint256 jobId,
         uint8 replica,
         address sender,

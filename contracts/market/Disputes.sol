@@ -25,7 +25,7 @@ abstract contract Disputes is Payouts {
         uint16 blockIndex = _firstWrongBlock(entry, proof);
         uint256 guilty = _stageOf(proof.loserStages, blockIndex);
 
-        uint256 price = _closeReplica(jobId, entry, loser);
+        uint256 price = _closeReplica(entry, loser);
         uint256 refund = PayoutLib.bps(price, proof.loserStages[guilty].workBps);
         (PayoutLib.Fees memory fees, uint256 work, address publisher) = _takeFees(entry.modelId, price - refund);
         fees.protocolFee += _payStages(jobId, loser, proof.loserStages, work, guilty);
@@ -44,7 +44,7 @@ abstract contract Disputes is Payouts {
         }
         _checkStages(jobId, index, stages);
 
-        uint256 price = _closeReplica(jobId, entry, index);
+        uint256 price = _closeReplica(entry, index);
         emit ReplicaForfeited(jobId, index);
         _refund(jobId, entry.requester, price);
         uint256 requesterCap = _replicaPriceCap(entry);
@@ -55,12 +55,11 @@ abstract contract Disputes is Payouts {
     }
 
     /// @dev Releases the replica's reserve, one replica's price.
-    function _closeReplica(uint256 jobId, Job storage entry, uint8 index) private returns (uint256 price) {
+    function _closeReplica(Job storage entry, uint8 index) private returns (uint256 price) {
         price = uint256(entry.units) * entry.pricePerUnit;
         entry.outvoted &= ~(uint8(1) << index);
         entry.escrow -= uint128(price);
         if (entry.outvoted == 0) entry.state = JobState.Final;
-        jobId;
     }
 
     function _finishIfJudged(uint256 jobId, Job storage entry) private {

@@ -6,6 +6,7 @@ import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol
 
 import {IJobMarket} from "../interfaces/IJobMarket.sol";
 import {IOstrakaToken} from "../interfaces/IOstrakaToken.sol";
+import {IStakeVault} from "../interfaces/IStakeVault.sol";
 import {PayoutLib} from "../libraries/PayoutLib.sol";
 import {JobBook} from "./JobBook.sol";
 
@@ -67,19 +68,18 @@ abstract contract Payouts is JobBook, ReentrancyGuard {
         left = work;
         for (uint256 i = 0; i < stages.length; ++i) {
             if (i == guilty) continue;
-            address operator = nodes.operatorOf(stages[i].nodeId);
+            address operator = _unlock(stages[i].nodeId, jobLock);
             uint256 amount = allBps == 0 ? 0 : work * stages[i].workBps / allBps;
             left -= amount;
             _credit(operator, amount);
             emit OperatorPaid(jobId, index, operator, stages[i].nodeId, amount);
-            vault.unlock(operator, jobLock);
         }
     }
 
     /// @dev Unlocks the stages from `first` on, unpaid.
     function _unlockStages(uint256 jobId, Stage[] calldata stages, uint256 first) internal {
         uint256 jobLock = _jobLock(_jobs[jobId]);
-        for (uint256 i = first; i < stages.length; ++i) vault.unlock(nodes.operatorOf(stages[i].nodeId), jobLock);
+        for (uint256 i = first; i < stages.length; ++i) _unlock(stages[i].nodeId, jobLock);
     }
 
     /// @dev Takes the job lock of one stage's operator, and `extraBps` of the stake that it has besides.
@@ -92,8 +92,9 @@ abstract contract Payouts is JobBook, ReentrancyGuard {
         uint256 challengerBps,
         uint256 requesterCap
     ) internal returns (uint256 toRequester) {
-        address operator = nodes.operatorOf(nodeId);
-        uint256 slashed = _takeStake(operator, _jobLock(_jobs[jobId]), extraBps);
+        uint256 jobLock = _jobLock(_jobs[jobId]);
+        address operator = _unlock(nodeId, jobLock);
+        uint256 slashed = _takeStake(operator, jobLock, extraBps);
         uint256 toChallenger;
         uint256 burnt;
         (toChallenger, toRequester, burnt) = PayoutLib.splitSlash(slashed, challengerBps, requesterCap);
@@ -103,12 +104,16 @@ abstract contract Payouts is JobBook, ReentrancyGuard {
         if (burnt != 0) token.burn(burnt);
     }
 
-    function _takeStake(address operator, uint256 jobLock, uint256 extraBps) private returns (uint256 slashed) {
+    function _unlock(uint64 nodeId, uint256 jobLock) private returns (address operator) {
+        operator = nodes.operatorOf(nodeId);
         vault.unlock(operator, jobLock);
-        uint256 amount = jobLock;
+    }
+
+    function _takeStake(address operator, uint256 amount, uint256 extraBps) private returns (uint256) {
         if (extraBps != 0) {
-            uint256 all = vault.account(operator).staked + vault.account(operator).unbonding;
-            if (all > jobLock) amount += PayoutLib.bps(all - jobLock, extraBps);
+            IStakeVault.Account memory has = vault.account(operator);
+            uint256 all = has.staked + has.unbonding;
+            if (all > amount) amount += PayoutLib.bps(all - amount, extraBps);
         }
         return vault.slash(operator, amount);
     }

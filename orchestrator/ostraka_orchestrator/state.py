@@ -136,12 +136,13 @@ def _agreed(state: State, e: ev.JobAgreed) -> State:
     return _job(state, e.job_id, state=JobState.AGREED, result_hash=e.result_hash, outvoted=bits(e.outvoted))
 
 
-def _pinpointed(state: State, e: ev.StagePinpointed) -> State:
+def _judged(state: State, e: ev.StagePinpointed | ev.ReplicaForfeited) -> State:
     return _job(state, e.job_id, outvoted=state.jobs[e.job_id].outvoted - {e.replica})
 
 
 _HANDLERS: dict[type[ev.Event], Callable[[State, Any], State]] = {
     ev.NodeRegistered: _node_registered,
+    ev.NodeEndpointChanged: lambda state, e: _node(state, e.node_id, endpoint=e.endpoint),
     ev.NodeStatusChanged: _node_status,
     ev.ModelPublished: _model_published,
     ev.ShardClaimed: _shard_claimed,
@@ -150,7 +151,8 @@ _HANDLERS: dict[type[ev.Event], Callable[[State, Any], State]] = {
     ev.ReplicaCommitted: _committed,
     ev.ReplicaRevealed: _revealed,
     ev.JobAgreed: _agreed,
-    ev.StagePinpointed: _pinpointed,
+    ev.StagePinpointed: _judged,
+    ev.ReplicaForfeited: _judged,
     ev.JobFinalized: lambda state, e: _job(state, e.job_id, state=JobState.FINAL),
     ev.JobFailed: lambda state, e: _job(state, e.job_id, state=JobState.FAILED),
     ev.JobCancelled: lambda state, e: _job(state, e.job_id, state=JobState.CANCELLED),

@@ -154,10 +154,13 @@ def blame(desk: Desk, job_id: int, replica: int) -> None:
     for who in (replica, winner):
         traces[who] = _trace(desk, job_id, who, revealed[who].trace_root, job.model_id, job.input_digest)
     divergence = first_divergence(traces[replica], traces[winner], job.model_id, job.input_digest)
-    if divergence is None:
+    if divergence is None and revealed[replica].trace_root != revealed[winner].trace_root:
         return  # one trace is the other's beginning: the challenge window decides
-    log.info("job %d: replica %d first differs at position %d, border %d of %d",
-             job_id, replica, divergence.position, divergence.border, len(manifest.blocks))
+    if divergence is not None:
+        log.info(
+            "job %d: replica %d first differs at position %d, border %d of %d",
+            *(job_id, replica, divergence.position, divergence.border, len(manifest.blocks)),
+        )
     stages = list(desk.market.committed_stages(job_id, replica))
     call = desk.market.pinpoint(job_id, replica, winner, stages, revealed, divergence)
     _send(desk, job_id, "pinpoint", call)
@@ -184,7 +187,7 @@ def _trace(desk: Desk, job_id: int, replica: int, root: bytes, model_id: bytes, 
 
 
 def _endpoints(desk: Desk, job_id: int, replica: int) -> list[str]:
-    return [desk.market.node(s.node_id).endpoint for s in desk.market.committed_stages(job_id, replica)]
+    return [desk.market.endpoint(s.node_id) for s in desk.market.committed_stages(job_id, replica)]
 
 
 def _send(desk: Desk, job_id: int, operation: str, call: Any) -> None:

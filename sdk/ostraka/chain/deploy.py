@@ -41,7 +41,7 @@ def deploy(sender: Sender, params: Params, orchestrators: Sequence[str], report:
     nodes = make("NodeRegistry", vault, params.jail_period_s)
     models = make("ModelRegistry")
     shards = make("ShardRegistry", nodes, models, vault, params.stake_to_price_ratio)
-    market = make("JobMarket", *market_arguments(token, vault, nodes, models, shards, sender.address, params))
+    market = make("JobMarket", shards, sender.address, market_params(params))
 
     def call(name: str, function: str, *arguments: object) -> None:
         contract = web3.eth.contract(address=contracts[name], abi=artifact(name)["abi"])  # type: ignore[call-overload]
@@ -55,10 +55,9 @@ def deploy(sender: Sender, params: Params, orchestrators: Sequence[str], report:
     return Deployment(web3.eth.chain_id, first_block, contracts)
 
 
-def market_arguments(
-    token: str, vault: str, nodes: str, models: str, shards: str, treasury: str, params: Params
-) -> tuple[object, ...]:
-    values = (
+def market_params(params: Params) -> tuple[int, ...]:
+    """In the order of `IJobMarket.MarketParams`."""
+    return (
         params.protocol_fee_bps,
         params.orchestrator_fee_bps,
         params.lock_multiple,
@@ -69,4 +68,3 @@ def market_arguments(
         params.reveal_window_s,
         params.challenge_window_s,
     )
-    return (token, vault, nodes, models, shards, treasury, values)

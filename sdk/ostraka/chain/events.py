@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -37,6 +37,12 @@ class NodeRegistered(Event):
     node_id: int
     operator: str
     signer: str
+    endpoint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeEndpointChanged(Event):
+    node_id: int
     endpoint: str
 
 
@@ -141,6 +147,19 @@ class OperatorPaid(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class EscrowReturned(Event):
+    job_id: int
+    requester: str
+    amount: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplicaForfeited(Event):
+    job_id: int
+    replica: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class StagePinpointed(Event):
     job_id: int
     replica: int
@@ -165,6 +184,7 @@ CLASSES: dict[str, type[Event]] = {
     for cls in (
         Staked,
         NodeRegistered,
+        NodeEndpointChanged,
         NodeStatusChanged,
         ModelPublished,
         ShardClaimed,
@@ -177,6 +197,8 @@ CLASSES: dict[str, type[Event]] = {
         JobFailed,
         JobCancelled,
         OperatorPaid,
+        EscrowReturned,
+        ReplicaForfeited,
         StagePinpointed,
         Slashed,
     )
@@ -221,8 +243,16 @@ def decode_logs(web3: Web3, logs: Iterable[Any]) -> list[Event]:
     return sorted(found, key=lambda e: (e.block_number, e.log_index))
 
 
-def fetch(web3: Web3, deployment: Deployment, first: int, last: int) -> list[Event]:
-    """All events of the deployment's contracts in chain blocks `first` … `last`, both included."""
-    addresses = [deployment.address(name) for name in CONTRACTS]
-    logs = web3.eth.get_logs({"fromBlock": first, "toBlock": last, "address": addresses})  # type: ignore[typeddict-item]
-    return decode_logs(web3, logs)
+def fetch(
+    web3: Web3, deployment: Deployment, first: int, last: int, kinds: Sequence[type[Event]] = ()
+) -> list[Event]:
+    """Events of the deployment's contracts in chain blocks `first` … `last`, both included; of some kinds only where asked."""
+    query: dict[str, Any] = {
+        "fromBlock": first,
+        "toBlock": last,
+        "address": [deployment.address(name) for name in CONTRACTS],
+    }
+    if kinds:
+        names = {kind.__name__ for kind in kinds}
+        query["topics"] = [["0x" + topic.hex() for topic, entry in _by_topic().items() if entry["name"] in names]]
+    return decode_logs(web3, web3.eth.get_logs(query))  # type: ignore[arg-type]

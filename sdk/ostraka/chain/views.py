@@ -21,6 +21,7 @@ class JobView:
     max_units: int
     price_per_unit: int
     price_cap: int
+    escrow: int
     deadline: int
     reveal_deadline: int
     challenge_deadline: int
@@ -33,7 +34,6 @@ class JobView:
 class NodeView:
     operator: str
     signer: str
-    endpoint: str
     status: NodeStatus
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ostraka.chain import events as ev
+from ostraka.chain.deploy import SUPPLY
 from ostraka.client import Client, Generation
 from ostraka.devnet.network import Devnet
 from ostraka.devnet.spec import FIRST_OPERATOR, REQUESTER, DevnetSpec
@@ -87,14 +88,14 @@ def run_demo(
 
 
 def ledger(network: Devnet) -> dict[str, int]:
-    """Tokens wherever they can be: accounts, the vault, the market; and what was burnt, which is out of the supply for good.
+    """Tokens wherever they can be: accounts, the vault, the market; and what was burnt, by how much the supply shrank.
 
-    The sum over it must not change, whatever happens: nothing is made, nothing is lost unseen.
+    The sum must not change, whatever happens: nothing is made, nothing is lost unseen.
     """
     market = network.market
     accounts = {f"account {i}": market.token_balance(network.key(i).address) for i in range(FIRST_OPERATOR + len(network.nodes))}
     held = {name: market.token_balance(network.deployment.address(name)) for name in ("StakeVault", "JobMarket")}
-    return {**accounts, **held, "burnt": market.burnt()}
+    return {**accounts, **held, "burnt": SUPPLY - market.supply()}
 
 
 def _run_job(client: Client, prompt: str, on_piece: Callable[[str], None]) -> JobFacts:

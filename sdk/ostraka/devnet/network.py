@@ -249,7 +249,7 @@ class Devnet:
             "ostraka.cli", "node", "serve",
             "--profile", str(self.profile_path),
             "--key", str(self.folder / "keys" / f"signer-{index + 1}.key"),
-            "--listen", self.market.node(node_id).endpoint,
+            "--listen", self.market.endpoint(node_id),
             "--memory-mb", str(spec.memory_mb),
             "--threads", str(spec.threads),
             "--state", str(self.folder / name),

@@ -112,7 +112,7 @@ def status(
             "status": node.status.name.lower(),
             "operator": node.operator,
             "signer": node.signer,
-            "endpoint": node.endpoint,
+            "endpoint": market.endpoint(NodeId(node_id)),
             "spans": {name: span for name, span in spans.items() if span},
             "staked": account.staked,
             "locked": account.locked,

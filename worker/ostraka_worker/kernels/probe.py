@@ -47,7 +47,7 @@ def probe(kernel: Kernel) -> str | None:
             if not np.array_equal(packed.multiply(q), reference.multiply(q)):
                 return f"wrong sums for {pattern} at {count}×{columns} by {rows}×{columns}"
             picked = np.arange(0, columns, max(1, columns // 40))
-            values = q[:, picked].astype(np.int32) * 128
+            values = q[:, picked].astype(np.float32) * 128
             if not np.array_equal(packed.multiply_columns(picked, values), reference.multiply_columns(picked, values)):
                 return f"wrong outlier sums for {pattern} at {count}×{len(picked)} by {rows}×{columns}"
     return None
