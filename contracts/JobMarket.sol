@@ -233,12 +233,12 @@ contract JobMarket is Disputes, EIP712, Ownable2Step {
     }
 
     function _vote(uint256 jobId, Job storage entry, uint8 index, uint32 units, bytes32 resultHash) private {
-        if (entry.lead == 0) {
-            (entry.candidate, entry.units, entry.lead) = (index, units, 1);
+        if (entry.margin == 0) {
+            (entry.candidate, entry.units, entry.margin) = (index, units, 1);
         } else if (_replicas[jobId][entry.candidate].resultHash == resultHash) {
-            ++entry.lead;
+            ++entry.margin;
         } else {
-            --entry.lead;
+            --entry.margin;
         }
     }
 

@@ -5,6 +5,7 @@ import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
 
 /// @title See IModelRegistry.
 contract ModelRegistry is IModelRegistry {
+    uint16 private constant MAX_BLOCKS = 1024;
     uint16 private constant MAX_ROYALTY_BPS = 1000;
     uint256 private constant MAX_NAME_BYTES = 64;
 
@@ -26,7 +27,7 @@ contract ModelRegistry is IModelRegistry {
         Model storage entry = _models[manifestDigest];
         if (entry.publisher != address(0)) revert AlreadyPublished(manifestDigest, entry.publisher);
         if (manifestDigest == 0 || shardRoot == 0) revert ZeroDigest();
-        if (blocks == 0) revert ZeroBlocks();
+        if (blocks == 0 || blocks > MAX_BLOCKS) revert BlocksOutOfRange(blocks, MAX_BLOCKS);
         if (maxUnits == 0) revert ZeroUnits();
         if (pricePerUnit == 0) revert ZeroPrice();
         if (royaltyBps > MAX_ROYALTY_BPS) revert RoyaltyTooHigh(royaltyBps, MAX_ROYALTY_BPS);

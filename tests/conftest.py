@@ -7,8 +7,8 @@ import time
 import pytest
 import redis
 
-from ostraka.devnet.queue_server import queue_server
 from ostraka.devnet.processes import Processes, free_port, python
+from ostraka.devnet.queue_server import queue_server
 from ostraka.devnet.spec import ACCOUNTS, MNEMONIC
 
 

@@ -7,7 +7,7 @@ pragma solidity 0.8.28;
 interface IModelRegistry {
     /// @param pricePerUnit wei of the token for one position through all blocks, one replica
     /// @param shardRoot Merkle root over the digests of the block files
-    /// @param blocks number of blocks, B
+    /// @param blocks number of blocks, B, at most 1024: a pinpoint carries two digests for each
     /// @param maxUnits most positions one job may process
     /// @param royaltyBps the publisher's share of every price, at most 1000
     /// @param retired whether new jobs are refused
@@ -39,7 +39,7 @@ interface IModelRegistry {
     error NotPublisher(bytes32 modelId, address caller, address publisher);
     error ModelIsRetired(bytes32 modelId);
     error ZeroDigest();
-    error ZeroBlocks();
+    error BlocksOutOfRange(uint16 blocks, uint16 maxBlocks);
     error ZeroUnits();
     error ZeroPrice();
     error RoyaltyTooHigh(uint16 royaltyBps, uint16 maxRoyaltyBps);

@@ -17,7 +17,7 @@ abstract contract JobBook is IJobMarket {
     uint256 internal constant MAX_ROYALTY_BPS = 1000;
 
     /// @dev Four slots. `state` is only ever Open or what closed the job; the clock and the bitmaps say the rest.
-    /// `candidate` is the replica whose result leads the vote and `lead` by how much, as Boyer and Moore count: whoever
+    /// `candidate` is the replica whose result is ahead in the vote and `margin` by how much, as Boyer and Moore count: whoever
     /// has more than half of all votes is the candidate in the end. `units` are the candidate's.
     /// `phaseDeadline` ends the reveal phase, and the challenge phase once the job is Agreed.
     struct Job {
@@ -26,7 +26,7 @@ abstract contract JobBook is IJobMarket {
         uint32 units;
         uint8 revealed;
         uint8 candidate;
-        uint8 lead;
+        uint8 margin;
         JobState state;
         // slot 1
         address orchestrator;

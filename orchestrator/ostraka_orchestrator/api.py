@@ -135,9 +135,7 @@ def check_heartbeat(body: bytes, signature: str, state: State, now: float) -> He
     return beat
 
 
-async def stream(
-    events: redis.asyncio.Redis, job_id: int, after: str, state: Callable[[], State]
-) -> AsyncIterator[str]:
+async def stream(events: Any, job_id: int, after: str, state: Callable[[], State]) -> AsyncIterator[str]:
     last = after
     while True:
         got = await events.xread({f"{PREFIX}events:{job_id}": last}, block=500)

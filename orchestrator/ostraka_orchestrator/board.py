@@ -41,14 +41,16 @@ class PlannedReplica(msgspec.Struct, frozen=True):
 class Board:
     def __init__(self, url: str) -> None:
         self.url = url
-        self.redis: redis.Redis = redis.Redis.from_url(url)
+        self.redis: Any = redis.Redis.from_url(url)  # its stubs mix up the blocking and the asyncio client
 
     def check(self) -> None:
         """Raises `Unavailable` when the queue's server is away."""
         try:
             self.redis.ping()
         except redis.RedisError as error:
-            raise Unavailable(f"queue.url: nothing answers at {self.url}; start Redis or correct the address") from error
+            raise Unavailable(
+                f"queue.url: nothing answers at {self.url}; start Redis or correct the address"
+            ) from error
 
     # ── nodes ──
 
@@ -58,7 +60,7 @@ class Board:
     def heartbeats(self) -> dict[int, Heartbeat]:
         keys = list(self.redis.scan_iter(f"{PREFIX}node:*"))
         values = self.redis.mget(keys) if keys else []
-        beats = [msgspec.json.decode(v, type=Heartbeat) for v in values if v]  # type: ignore[union-attr]
+        beats = [msgspec.json.decode(v, type=Heartbeat) for v in values if v]
         return {b.node_id: b for b in beats}
 
     def set_placement(self, node_id: int, model: str, start: int, stop: int) -> None:
@@ -66,7 +68,7 @@ class Board:
 
     def placement(self, node_id: int) -> tuple[str, int, int] | None:
         value = self.redis.get(f"{PREFIX}placement:{node_id}")
-        return msgspec.json.decode(value, type=tuple[str, int, int]) if value else None  # type: ignore[arg-type]
+        return msgspec.json.decode(value, type=tuple[str, int, int]) if value else None
 
     # ── jobs ──
 
@@ -74,7 +76,8 @@ class Board:
         self.redis.set(f"{PREFIX}input:{job_id}", data, ex=JOB_TTL_S)
 
     def input(self, job_id: int) -> bytes | None:
-        return self.redis.get(f"{PREFIX}input:{job_id}")  # type: ignore[return-value]
+        value: bytes | None = self.redis.get(f"{PREFIX}input:{job_id}")
+        return value
 
     def jobs_with_input(self) -> set[int]:
         return {int(k.rsplit(b":", 1)[1]) for k in self.redis.scan_iter(f"{PREFIX}input:*")}
@@ -85,7 +88,7 @@ class Board:
 
     def plan(self, job_id: int) -> list[PlannedReplica] | None:
         value = self.redis.get(f"{PREFIX}plan:{job_id}")
-        return msgspec.msgpack.decode(value, type=list[PlannedReplica]) if value else None  # type: ignore[arg-type]
+        return msgspec.msgpack.decode(value, type=list[PlannedReplica]) if value else None
 
     def put_replica(self, job_id: int, replica: int, value: dict[str, Any]) -> None:
         self.redis.hset(f"{PREFIX}replicas:{job_id}", str(replica), msgspec.json.encode(value))
@@ -93,7 +96,7 @@ class Board:
 
     def replicas(self, job_id: int) -> dict[int, dict[str, Any]]:
         raw = self.redis.hgetall(f"{PREFIX}replicas:{job_id}")
-        return {int(k): msgspec.json.decode(v) for k, v in raw.items()}  # type: ignore[union-attr]
+        return {int(k): msgspec.json.decode(v) for k, v in raw.items()}
 
     def add_gas(self, job_id: int, operation: str, gas: int) -> None:
         self.redis.rpush(f"{PREFIX}gas:{job_id}:{operation}", gas)
@@ -101,7 +104,7 @@ class Board:
     def gas(self, job_id: int) -> dict[str, list[int]]:
         found = {}
         for key in self.redis.scan_iter(f"{PREFIX}gas:{job_id}:*"):
-            found[key.decode().rsplit(":", 1)[1]] = [int(v) for v in self.redis.lrange(key, 0, -1)]  # type: ignore[union-attr]
+            found[key.decode().rsplit(":", 1)[1]] = [int(v) for v in self.redis.lrange(key, 0, -1)]
         return found
 
     # ── what requesters watch ──
@@ -112,7 +115,8 @@ class Board:
         self.redis.expire(key, JOB_TTL_S)
 
     def told(self, job_id: int) -> Iterator[dict[str, Any]]:
-        for _, fields in self.redis.xrange(f"{PREFIX}events:{job_id}"):  # type: ignore[union-attr]
+        entries: Any = self.redis.xrange(f"{PREFIX}events:{job_id}")
+        for _, fields in entries:
             yield msgspec.json.decode(fields[b"event"])
 
     # ── leases ──

@@ -43,7 +43,7 @@ def serve(
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    asyncio.run(run(_config(profile, key, queue, port), str(announce) if announce else None))
+    asyncio.run(run(_config(profile, key, queue, port), announce))
 
 
 @app.command()
@@ -61,6 +61,17 @@ def tasks(
     config = _config(profile, key, queue, threads=threads)
     queue_app = make_tasks(Desk.open(config))
     queue_app.worker_main(
-        ["worker", "--pool", "threads", "--concurrency", str(config.task_threads), "--loglevel", "WARNING",
-         "--without-gossip", "--without-mingle", "--queues", "ostraka"]
+        [
+            "worker",
+            "--pool",
+            "threads",
+            "--concurrency",
+            str(config.task_threads),
+            "--loglevel",
+            "WARNING",
+            "--without-gossip",
+            "--without-mingle",
+            "--queues",
+            "ostraka",
+        ]
     )

@@ -69,8 +69,7 @@ def _for_job(job_id: int, job: JobEntry, has_input: bool, now: float, windows: W
     if not job.committed:
         return [Expire(job_id)]
     all_revealed = job.committed == set(job.revealed)
-    # A reveal phase that opened early ends early too; the contract knows when, and refuses a call that comes too soon.
-    may_be_over = now >= job.deadline + windows.reveal_s or len(job.committed) == job.replicas
-    if all_revealed or may_be_over:
+    # A reveal phase that opened early ends early too, but events do not say when: this is when it is over in any case.
+    if all_revealed or now >= job.deadline + windows.reveal_s:
         return [Settle(job_id)]
     return []

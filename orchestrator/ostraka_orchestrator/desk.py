@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, field
 
 from ostraka.chain import Deployment, Market, Sender, connect
 from ostraka.crypto.keys import load_key
@@ -26,6 +25,7 @@ class Desk:
     market: Market
     sender: Sender
     store: ContentStore
+    _manifests: dict[bytes, Manifest] = field(default_factory=dict)
 
     @staticmethod
     def open(config: OrchestratorConfig) -> Desk:
@@ -41,14 +41,12 @@ class Desk:
         return Desk(config, board, market, sender, open_store(config.profile.store_url))
 
     def manifest(self, model_id: bytes) -> Manifest:
-        return _manifest(self.store, model_id)
+        """Its CID is its digest, so what the store returns is what the chain names. Kept: a manifest never changes."""
+        if model_id not in self._manifests:
+            data = self.store.get(cid_of_digest(model_id), max_bytes=MAX_MANIFEST_BYTES)
+            self._manifests[model_id] = load_manifest(data)
+        return self._manifests[model_id]
 
     def shape(self, model_id: bytes) -> ModelShape:
         blocks = self.manifest(model_id).blocks
         return ModelShape(tuple(b.bytes for b in blocks), tuple(b.work for b in blocks))
-
-
-@cache
-def _manifest(store: ContentStore, model_id: bytes) -> Manifest:
-    """Its CID is its digest, so what the store returns is what the chain names."""
-    return load_manifest(store.get(cid_of_digest(model_id), max_bytes=MAX_MANIFEST_BYTES))

@@ -9,6 +9,7 @@ import asyncio
 import socket
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import uvicorn
 
@@ -23,7 +24,7 @@ from ostraka_orchestrator.planner import NodeProfile, place
 from ostraka_orchestrator.queue import make_queue
 from ostraka_orchestrator.state import State, apply_all
 
-ASK_AGAIN_S = 2  # a command whose effect has not shown by then is put in the queue again
+ASK_AGAIN_S = 1  # a command whose effect has not shown by then is put in the queue again
 LOG_RANGE = 2_000  # chain blocks asked for at once
 
 
@@ -66,12 +67,14 @@ class Service:
         """Gives blocks to nodes that have none, once no more have come for a moment."""
         board = self.desk.board
         beats = board.heartbeats()
-        waiting = {i for i, b in beats.items() if b.span is None and board.placement(i) is None and i in self.state.nodes}
+        waiting = {
+            i for i, b in beats.items() if b.span is None and board.placement(i) is None and i in self.state.nodes
+        }
         if waiting != self._newcomers:
             self._newcomers, self._newcomers_since = frozenset(waiting), now
         if not waiting or not self.state.models or now - self._newcomers_since < self.desk.config.settle_placement_s:
             return
-        model_id = next(reversed(self.state.models))  # the newest; which model a node should serve is a later question
+        model_id = list(self.state.models)[-1]  # the newest; which model a node should serve is a later question
         profiles = [
             NodeProfile(NodeId(i), self.state.nodes[i].operator, beats[i].memory_bytes, beats[i].speed)
             for i in sorted(waiting)
@@ -82,7 +85,7 @@ class Service:
             log.info("node %d: blocks %s of %s", node_id, span, self.state.models[model_id].name)
 
 
-async def serve(config: OrchestratorConfig, announce: str | None = None) -> None:
+async def serve(config: OrchestratorConfig, announce: Path | None = None) -> None:
     """Runs until cancelled. `announce` is a file that gets the address once requests are taken."""
     desk = await asyncio.to_thread(Desk.open, config)
     service = Service(desk)
@@ -93,8 +96,7 @@ async def serve(config: OrchestratorConfig, announce: str | None = None) -> None
     server = uvicorn.Server(uvicorn.Config(api, log_level="warning", lifespan="off", timeout_graceful_shutdown=1))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     if announce:
-        with open(announce, "w") as out:
-            out.write(f"http://{config.host}:{port}")
+        await asyncio.to_thread(announce.write_text, f"http://{config.host}:{port}")
     log.info("orchestrator %s listens on %s:%d", desk.sender.address, config.host, port)
     try:
         while not serving.done():

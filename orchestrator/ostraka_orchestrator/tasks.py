@@ -43,13 +43,11 @@ def make_tasks(desk: Desk) -> Celery:
     on_chain("blame", work.blame)
     on_chain("expire", work.expire)
 
-    @app.task(name="match")
     def match(key: str, job_id: int) -> None:
         with _leased(desk, f"run:{key}") as mine:
             if mine and work.match(desk, job_id):
                 app.send_task("replica", args=[job_id, 0, None])
 
-    @app.task(name="replica")
     def replica(job_id: int, index: int, claimed: list[int] | None) -> None:
         """The primary generates; when it is done the others check its tokens. A primary that fails is succeeded by the next."""
         with _leased(desk, f"replica:{job_id}:{index}", TASK_LIMIT_S) as mine:
@@ -65,4 +63,6 @@ def make_tasks(desk: Desk) -> Celery:
             elif others:
                 app.send_task("replica", args=[job_id, others[0], None])
 
+    app.task(name="match")(match)
+    app.task(name="replica")(replica)
     return app

@@ -53,7 +53,7 @@ def match(desk: Desk, job_id: int) -> bool:
     for replica, stages in enumerate(routes):
         assignment = Assignment(JobId(job_id), replica, stages)
         signature = sign(desk.sender.key.secret, assignment_message(desk.market.domain, assignment))
-        rows = [(s.node_id, s.start, s.stop, s.work_bps) for s in stages]
+        rows = [(int(s.node_id), s.start, s.stop, s.work_bps) for s in stages]
         plan.append(PlannedReplica(rows, [endpoint[s.node_id] for s in stages], signature))
     if desk.board.put_plan(job_id, plan):
         desk.board.tell(job_id, {"type": "matched", "routes": [p.stages for p in plan]})
@@ -67,7 +67,7 @@ def run_replica(desk: Desk, job_id: int, replica: int, claimed: list[int] | None
     if plan is None or data is None:
         return None
     if known is not None:
-        return known.get("tokens")
+        return list(known["tokens"]) if "tokens" in known else None
     planned = plan[replica]
     job = desk.market.job(JobId(job_id))
     route = Route(job_id, replica, planned.stages, planned.signature, planned.endpoints, job.model_id)
@@ -80,7 +80,7 @@ def run_replica(desk: Desk, job_id: int, replica: int, claimed: list[int] | None
                     desk.board.tell(job_id, told)
             else:
                 _replica_done(desk, job_id, replica, planned, event)
-                return event.tokens
+                return list(event.tokens)
         raise PeerFault("the lead ended the stream without a result")
     except OstrakaError as error:
         log.warning("job %d replica %d failed: %s", job_id, replica, error)

@@ -69,5 +69,5 @@ def test_gas_adds_up_by_operation(board):
 
 
 def test_a_dead_queue_is_named():
-    with pytest.raises(Unavailable, match="127.0.0.1:1/"):
+    with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1/"):
         Board("redis://127.0.0.1:1/0").check()

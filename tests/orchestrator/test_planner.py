@@ -5,6 +5,7 @@ from itertools import combinations, pairwise, permutations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from ostraka.errors import NoRoute
 from ostraka.types import BlockSpan, NodeId
 from ostraka_orchestrator.planner import ModelShape, NodeProfile, choose_routes, place, split, work_shares

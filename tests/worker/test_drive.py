@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from ostraka.crypto.trace import make_result
 from ostraka.wire.job_input import JobInput
 from ostraka_worker import drive

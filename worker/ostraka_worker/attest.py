@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+
 from ostraka.crypto.eip712 import (
     Domain,
     Receipt,
@@ -23,7 +24,6 @@ from ostraka.crypto.trace import Digests, column, make_result, token_digest
 from ostraka.errors import BadFrame, TraceMismatch
 from ostraka.types import Address, Assignment
 from ostraka.wire.messages import Attest, Attested, SignedReceipt, unpack_digests
-
 from ostraka_worker.sessions import Session
 
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+
 from ostraka.crypto.trace import Digests
 from ostraka.wire.job_input import JobInput
 

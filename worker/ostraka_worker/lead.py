@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
+
 from ostraka.chain import Market, Sender
 from ostraka.chain.transactions import Mined
 from ostraka.crypto.eip712 import check_signer, commitment, receipt_message, sign
@@ -20,7 +21,6 @@ from ostraka.types import JobState
 from ostraka.wire.grpc_transport import Peer
 from ostraka.wire.job_input import decode_input
 from ostraka.wire.messages import Attest, Attested, Done, Open, Run, SignedReceipt, Token, pack_digests
-
 from ostraka_worker.attest import (
     Identity,
     check_own_columns,

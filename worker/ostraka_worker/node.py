@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+
 from ostraka.chain import Market
 from ostraka.crypto.eip712 import assignment_message, check_signer
 from ostraka.errors import BadFrame, BadSignature, ConfigError, StakeTooLow, UnknownJob
@@ -36,7 +37,6 @@ from ostraka.wire.messages import (
     pack_digests,
 )
 from ostraka.wire.session import SessionState
-
 from ostraka_worker.attest import Identity, attest
 from ostraka_worker.faults import Fault
 from ostraka_worker.lead import Lead

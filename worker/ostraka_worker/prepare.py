@@ -9,9 +9,9 @@ from pathlib import Path
 
 import msgspec
 
+from ostraka.crypto.merkle import merkle_root
 from ostraka.errors import UnknownModel
 from ostraka.model import BlockInfo, Manifest, Tokenizer, dump_manifest, load_manifest
-from ostraka.crypto.merkle import merkle_root
 from ostraka.store import ContentStore, LocalStore, cid_of_digest
 from ostraka_worker.convert import convert_gguf
 
@@ -45,7 +45,12 @@ def find_weights(model: str) -> Path:
 
 
 def prepare(
-    model: str, store: ContentStore, *, name: str | None = None, context: int | None = None, progress: Progress | None = None
+    model: str,
+    store: ContentStore,
+    *,
+    name: str | None = None,
+    context: int | None = None,
+    progress: Progress | None = None,
 ) -> Manifest:
     """Converts and stores all blocks, the tokenizer and the manifest. Converting again gives the same CIDs."""
     path = find_weights(model)
@@ -92,7 +97,9 @@ class _Kept(msgspec.Struct):
     manifest: str
 
 
-def prepare_once(model: str, folder: Path, *, context: int | None = None, progress: Progress | None = None) -> tuple[Manifest, LocalStore]:
+def prepare_once(
+    model: str, folder: Path, *, context: int | None = None, progress: Progress | None = None
+) -> tuple[Manifest, LocalStore]:
     """`prepare` into a blockstore under `folder`, skipped when an earlier run of the same converter left everything there."""
     store = LocalStore(folder / "store")
     path = find_weights(model)
@@ -107,7 +114,7 @@ def prepare_once(model: str, folder: Path, *, context: int | None = None, progre
                 manifest = load_manifest(store.get(cid, max_bytes=MAX_MANIFEST_BYTES))
                 if all(store.has(b.cid) for b in manifest.blocks) and store.has(manifest.tokenizer.cid):
                     return manifest, store
-        except Exception:  # noqa: S110  a damaged note only means converting again
+        except Exception:
             pass
     manifest = prepare(model, store, context=context, progress=progress)
     note.parent.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+
 from ostraka.crypto.trace import Digests
 from ostraka.errors import BadFrame, PeerUnreachable
 from ostraka.model import Manifest
@@ -28,7 +29,6 @@ from ostraka.wire.messages import (
     unpack_digests,
 )
 from ostraka.wire.session import SessionState
-
 from ostraka_worker.drive import DigestLog
 from ostraka_worker.faults import Fault
 
@@ -132,9 +132,7 @@ class Runner:
         """A step from the previous stage."""
         row_bytes = self.stage.manifest.row_bytes
         if message.count < 1 or len(message.rows) != message.count * row_bytes:
-            raise BadFrame(
-                f"rows: {len(message.rows)} bytes are not {message.count} rows of {row_bytes} bytes"
-            )
+            raise BadFrame(f"rows: {len(message.rows)} bytes are not {message.count} rows of {row_bytes} bytes")
         rows = np.frombuffer(message.rows, np.uint8).reshape(message.count, row_bytes)
         tokens, digests = await self.step(session, message.position, None, rows, message.sample_from)
         return StepReply(tokens, pack_digests(digests))

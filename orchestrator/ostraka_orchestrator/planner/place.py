@@ -12,7 +12,6 @@ from itertools import permutations
 from math import inf
 
 from ostraka.types import BlockSpan, NodeId
-
 from ostraka_orchestrator.planner.shape import ModelShape, NodeProfile
 
 MAX_PERMUTED = 5  # 120 orders; longer chains are tried by falling memory only

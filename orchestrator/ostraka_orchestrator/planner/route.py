@@ -13,7 +13,6 @@ from math import inf
 
 from ostraka.errors import NoRoute
 from ostraka.types import BlockSpan, NodeId, Stage
-
 from ostraka_orchestrator.planner.shape import ModelShape, NodeProfile
 
 DRAWS = 64

@@ -20,7 +20,9 @@ def stake(market: Market, operator: Sender, amount: int) -> list[Mined]:
     return [operator.send(market.approve("StakeVault", amount)), operator.send(market.stake(amount))]
 
 
-def register_node(market: Market, operator: Sender, signer: Key, endpoint: str, amount: int) -> tuple[NodeId, dict[str, int]]:
+def register_node(
+    market: Market, operator: Sender, signer: Key, endpoint: str, amount: int
+) -> tuple[NodeId, dict[str, int]]:
     """Stakes `amount` (0 leaves the stake as it is) and registers the node. Returns its id and the gas by operation.
 
     Raises `UsageError` when the signer key serves a node already.

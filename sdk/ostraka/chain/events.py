@@ -228,7 +228,7 @@ def decode_logs(web3: Web3, logs: Iterable[Any]) -> list[Event]:
         entry = _by_topic().get(bytes(log["topics"][0])) if log["topics"] else None
         if entry is None:
             continue
-        values = get_event_data(web3.codec, entry, log)["args"]  # type: ignore[arg-type]
+        values = get_event_data(web3.codec, entry, log)["args"]
         cls = CLASSES[entry["name"]]
         known = {f.name for f in dataclasses.fields(cls)} - _PLACE
         arguments = {snake(k): bytes(v) if isinstance(v, bytes) else v for k, v in values.items()}
@@ -243,9 +243,7 @@ def decode_logs(web3: Web3, logs: Iterable[Any]) -> list[Event]:
     return sorted(found, key=lambda e: (e.block_number, e.log_index))
 
 
-def fetch(
-    web3: Web3, deployment: Deployment, first: int, last: int, kinds: Sequence[type[Event]] = ()
-) -> list[Event]:
+def fetch(web3: Web3, deployment: Deployment, first: int, last: int, kinds: Sequence[type[Event]] = ()) -> list[Event]:
     """Events of the deployment's contracts in chain blocks `first` … `last`, both included; of some kinds only where asked."""
     query: dict[str, Any] = {
         "fromBlock": first,

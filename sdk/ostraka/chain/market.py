@@ -310,14 +310,13 @@ class Market:
         """Everything that the market said of one job, in order."""
         topic = "0x" + int(job_id).to_bytes(32, "big").hex()
         with chain_errors():
-            logs = self.web3.eth.get_logs(
-                {
-                    "fromBlock": self.deployment.block_number,
-                    "toBlock": "latest",
-                    "address": self.deployment.address("JobMarket"),
-                    "topics": [None, topic],  # type: ignore[list-item,typeddict-item]
-                }
-            )
+            query: Any = {
+                "fromBlock": self.deployment.block_number,
+                "toBlock": "latest",
+                "address": self.deployment.address("JobMarket"),
+                "topics": [None, topic],
+            }
+            logs = self.web3.eth.get_logs(query)
         return [e for e in ev.decode_logs(self.web3, logs) if getattr(e, "job_id", None) == job_id]
 
     def _submission(self, job_id: int) -> ev.JobSubmitted:
@@ -328,7 +327,9 @@ class Market:
 
     def _events(self, *kinds: type[ev.Event]) -> Iterable[ev.Event]:
         with chain_errors():
-            found = ev.fetch(self.web3, self.deployment, self.deployment.block_number, self.web3.eth.block_number, kinds)
+            found = ev.fetch(
+                self.web3, self.deployment, self.deployment.block_number, self.web3.eth.block_number, kinds
+            )
         return found
 
 

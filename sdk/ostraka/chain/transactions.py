@@ -48,14 +48,16 @@ def explain(error: Exception) -> TransactionFailed:
             except Exception:
                 values = ()
             said = ", ".join(f"{i['name']}={_show(v)}" for i, v in zip(entry["inputs"], values, strict=False))
-            return TransactionFailed(f"the contract refused: {entry['name']}({said})", entry["name"], tuple(values))
-    text = str(error.args[0]) if error.args else str(error)
+            name = str(entry["name"])
+            return TransactionFailed(f"the contract refused: {name}({said})", name, tuple(values))
+    text: str = str(error.args[0]) if error.args else str(error)
     return TransactionFailed(f"the chain refused the transaction: {text}")
 
 
 def _abi_type(entry: dict[str, Any]) -> str:
     if entry["type"].startswith("tuple"):
-        return "(" + ",".join(_abi_type(c) for c in entry["components"]) + ")" + entry["type"][5:]
+        inner = ",".join(_abi_type(c) for c in entry["components"])
+        return f"({inner}){entry['type'][5:]}"
     return str(entry["type"])
 
 
@@ -70,6 +72,7 @@ class Sender:
         self.web3 = web3
         self.key = key
         self.address = key.address
+        self._account = Web3.to_checksum_address(key.address)
         with _locks_guard:
             self._lock = _nonce_locks.setdefault(self.address, threading.Lock())
 
@@ -80,7 +83,7 @@ class Sender:
             TransactionFailed: the contract refuses; `.error` is its custom error's name.
             ChainUnreachable: no node answers, or it does not mine.
         """
-        return self._run(lambda: dict(call.build_transaction(self._base(value))))  # type: ignore[arg-type]
+        return self._run(lambda: dict(call.build_transaction(self._base(value))))
 
     def deploy(self, abi: Any, bytecode: str, *args: Any) -> str:
         """Deploys a contract and returns its address."""
@@ -101,7 +104,7 @@ class Sender:
                 transaction = build()  # simulates, through eth_estimateGas
                 if transaction["gas"] != 21_000:
                     transaction["gas"] = int(transaction["gas"] * GAS_MARGIN)
-                transaction["nonce"] = self.web3.eth.get_transaction_count(self.key.address, "pending")
+                transaction["nonce"] = self.web3.eth.get_transaction_count(self._account, "pending")
                 transaction["chainId"] = self.web3.eth.chain_id
                 if "maxFeePerGas" not in transaction:
                     transaction["gasPrice"] = self.web3.eth.gas_price * 2

@@ -23,7 +23,9 @@ def deploy(
     key: Annotated[Path, typer.Option(help="Key file of the deployer; it owns the market's allow-list.")],
     output: Annotated[Path, typer.Option(help="Where to write the addresses.")] = Path("deployment.json"),
     preset: Annotated[str, typer.Option(help="Protocol parameters: local, test or main.")] = "local",
-    orchestrator: Annotated[list[str] | None, typer.Option(help="Address allowed to orchestrate; may be repeated.")] = None,
+    orchestrator: Annotated[
+        list[str] | None, typer.Option(help="Address allowed to orchestrate; may be repeated.")
+    ] = None,
 ) -> None:
     """Deploy all contracts and write their addresses."""
     from ostraka.chain import Sender, connect

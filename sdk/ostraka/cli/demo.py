@@ -78,7 +78,9 @@ def _show_job(job: JobFacts) -> None:
     table = Table(show_header=False)
     table.add_column("")
     table.add_column("", overflow="fold")
-    table.add_row("status", f"{job.status}; {job.tokens} tokens, {job.tokens_per_s} tokens/s, {job.seconds} s with the verdict")
+    table.add_row(
+        "status", f"{job.status}; {job.tokens} tokens, {job.tokens_per_s} tokens/s, {job.seconds} s with the verdict"
+    )
     for replica, hash_ in enumerate(job.replica_hashes):
         agrees = "[green]agrees[/green]" if hash_ == job.result_hash else "[red]outvoted[/red]"
         route = " → ".join(f"node {n}" for n in job.routes[replica])
@@ -98,6 +100,8 @@ def _conclude(facts: DemoFacts) -> None:
         f"\nJob {honest.job_id}: {len(set(honest.replica_hashes))} distinct hash over {len(honest.replica_hashes)} replicas, "
         f"kernels {', '.join(facts.kernels)}, SIMD {', '.join(facts.simd)}."
     )
-    out.print(f"Job {cheated.job_id}: the cheat lost {ostr(sum(cheated.slashed.values()))}; the requester has the agreed answer.")
+    out.print(
+        f"Job {cheated.job_id}: the cheat lost {ostr(sum(cheated.slashed.values()))}; the requester has the agreed answer."
+    )
     out.print(f"Token balances before and after differ by {facts.balance_drift} wei. {facts.seconds:.0f} s in all.")
     err.print("Nothing is left running.")

@@ -14,7 +14,9 @@ from ostraka.types import OSTR
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
-ProfileOption = Annotated[Path | None, typer.Option("--profile", help="Network profile; by default the nearest ostraka.toml.")]
+ProfileOption = Annotated[
+    Path | None, typer.Option("--profile", help="Network profile; by default the nearest ostraka.toml.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

@@ -43,7 +43,9 @@ def show(profile: ProfileOption = None, as_json: JsonOption = False) -> None:
         if as_json:
             print_json({"address": address, "tokens": held, "market_balance": owed})
         else:
-            out.print(f"{address}\nholds   {ostr(held)}\non the market, to be withdrawn with `ostraka wallet withdraw`: {ostr(owed)}")
+            out.print(
+                f"{address}\nholds   {ostr(held)}\non the market, to be withdrawn with `ostraka wallet withdraw`: {ostr(owed)}"
+            )
 
 
 @app.command()

@@ -57,7 +57,9 @@ class Generation:
     `.corrected` is true and `.text` is the agreed answer.
     """
 
-    def __init__(self, client: Client, job_id: int, text: ModelText, gas: dict[str, list[int]], deadline_s: float) -> None:
+    def __init__(
+        self, client: Client, job_id: int, text: ModelText, gas: dict[str, list[int]], deadline_s: float
+    ) -> None:
         self.job_id = job_id
         self.gas = gas  # by operation; those of the other parties are added at the end
         self.started = time.monotonic()
@@ -77,14 +79,9 @@ class Generation:
 
     def __iter__(self) -> Iterator[str]:
         stream = TextStream(self._text)
-        replica = None
         for event in self._client.orchestrator.events(self.job_id, self._deadline):
             if event["type"] == "token":
-                if replica is not None and event["replica"] != replica:
-                    # The first primary died; its successor starts over, so only what is new is shown.
-                    if event["index"] < len(self._streamed):
-                        continue
-                replica = event["replica"] if event["index"] == 0 else replica
+                # Should the first primary die, its successor starts over: only what is new is shown.
                 if event["index"] == len(self._streamed):
                     self._streamed.append(event["token"])
                     if piece := stream.push(event["token"]):
@@ -119,10 +116,13 @@ class Generation:
             if job.state is JobState.FAILED or job.state is JobState.CANCELLED:
                 reasons = self._reasons()
                 raise JobFailed(
-                    f"job {self.job_id}: {job.state.name.lower()}, the escrow was refunded" + (f" ({reasons})" if reasons else "")
+                    f"job {self.job_id}: {job.state.name.lower()}, the escrow was refunded"
+                    + (f" ({reasons})" if reasons else "")
                 )
             if time.monotonic() > self._deadline + GRACE_S:
-                raise JobFailed(f"job {self.job_id}: no verdict in time; anyone may call finalize or expire to get the refund")
+                raise JobFailed(
+                    f"job {self.job_id}: no verdict in time; anyone may call finalize or expire to get the refund"
+                )
             time.sleep(POLL_S)
 
     def _reasons(self) -> str:

@@ -25,16 +25,16 @@ class OrchestratorApi:
         self._http.close()
 
     def health(self) -> dict[str, Any]:
-        return self._json("GET", "/healthz")
+        return dict(self._json("GET", "/healthz"))
 
     def send_input(self, job_id: int, data: bytes) -> None:
         self._json("POST", f"/v1/jobs/{job_id}/input", content=data)
 
     def job(self, job_id: int) -> dict[str, Any]:
-        return self._json("GET", f"/v1/jobs/{job_id}")
+        return dict(self._json("GET", f"/v1/jobs/{job_id}"))
 
     def nodes(self) -> list[dict[str, Any]]:
-        return self._json("GET", "/v1/nodes")  # type: ignore[return-value]
+        return list(self._json("GET", "/v1/nodes"))
 
     def events(self, job_id: int, until: float) -> Iterator[dict[str, Any]]:
         """Events of a job until it is closed or the monotonic clock reads `until`. Goes on after a dropped connection."""

@@ -9,6 +9,9 @@ import numpy.typing as npt
 
 from ostraka.errors import ShapeMismatch
 
+# No encoder writes more for int16 values: the largest fp32 / 32767.
+LARGEST_SCALE = np.float32(1.0385e34)
+
 
 def check_values(values: npt.NDArray[Any], width: int) -> None:
     """Raises `ShapeMismatch` unless `values` is fp32 [T, width]."""

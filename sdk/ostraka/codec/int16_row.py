@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ostraka.codec.checks import check_rows, check_values
+from ostraka.codec.checks import LARGEST_SCALE, check_rows, check_values
 from ostraka.errors import BadFrame, NonFiniteActivation, UnsupportedModel
 
 _INT16_MAX = np.float32(32767)
@@ -48,7 +48,8 @@ class Int16Row:
     def decode(self, rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         check_rows(rows, self.row_bytes)
         scale = np.ascontiguousarray(rows[:, :4]).view("<f4")
-        if not ((scale >= 0) & (scale <= np.float32(1e34))).all():
+        if not ((scale >= 0) & (scale <= LARGEST_SCALE)).all():
             raise BadFrame("row: the scale is negative, too large or not a number")
         whole = np.ascontiguousarray(rows[:, 4:]).view("<i2")
-        return whole.astype(np.float32) * scale
+        values: npt.NDArray[np.float32] = whole.astype(np.float32) * scale
+        return values

@@ -20,7 +20,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ostraka.codec.checks import check_rows, check_values
+from ostraka.codec.checks import LARGEST_SCALE, check_rows, check_values
 from ostraka.codec.peaks import peaks
 from ostraka.errors import BadFrame, NonFiniteActivation, UnsupportedModel
 
@@ -71,7 +71,9 @@ class Int8BlocksTop4:
         size = np.abs(values)
         at, largest = self._top(size)
         # The four stand at -1 now; the maximum with 0 is for a last block that holds nothing else.
-        scales = _round_up_to_half(np.maximum(peaks(self._in_blocks(size)), _ZERO) / _INT8_MAX)
+        block_peaks = np.maximum(peaks(self._in_blocks(size)), _ZERO)
+        block_peaks /= _INT8_MAX
+        scales = _round_up_to_half(block_peaks)
         wide = scales.astype(np.float32)
         if not largest.max(initial=_ZERO) <= _LARGEST:  # NaN too
             self._refuse(largest, wide)
@@ -81,7 +83,8 @@ class Int8BlocksTop4:
         # a receiver decodes, bit for bit. The same below.
         top = np.rint(values.reshape(-1).take(at) / top_scale) + _ZERO
         # A scale of 0 means an empty block: any divisor keeps it empty.
-        whole = self._in_blocks(values) / np.maximum(wide, _SMALLEST_HALF)[:, :, None]
+        divisor = np.maximum(wide, _SMALLEST_HALF)
+        whole: Values = np.divide(self._in_blocks(values), divisor[:, :, None])
         np.rint(whole, out=whole)
         whole += _ZERO
         by_row = whole.reshape(count, -1)[:, : self.width]
@@ -97,7 +100,7 @@ class Int8BlocksTop4:
         records["values"] = by_row
 
         whole *= wide[:, :, None]
-        decoded = np.ascontiguousarray(by_row)
+        decoded: Values = np.ascontiguousarray(by_row)
         decoded.reshape(-1)[at] = top * top_scale
         return records.view(np.uint8).reshape(count, self.row_bytes), decoded
 
@@ -109,8 +112,11 @@ class Int8BlocksTop4:
         scales = records["scales"].astype(np.float32)
         if not (channels < self.width).all():
             raise BadFrame(f"row: channel {int(channels.max())} is outside the row's {self.width}")
-        # Written so that NaN fails too. No encoder writes a scale above the largest fp32 / 32767.
-        if not ((top_scale >= 0) & (top_scale <= np.float32(1.1e34))).all() or not ((scales >= 0) & (scales < np.inf)).all():
+        in_order = np.sort(channels, axis=1)
+        if (in_order[:, 1:] == in_order[:, :-1]).any():
+            raise BadFrame(f"row: a channel stands twice among its {TOP} largest")
+        # Written so that NaN fails too.
+        if not ((top_scale >= 0) & (top_scale <= LARGEST_SCALE)).all() or not ((scales >= 0) & (scales < np.inf)).all():
             raise BadFrame("row: a scale is negative, too large or not a number")
         values = np.empty((count, self.width), np.float32)
         values[:] = records["values"]

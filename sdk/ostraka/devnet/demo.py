@@ -93,7 +93,9 @@ def ledger(network: Devnet) -> dict[str, int]:
     The sum must not change, whatever happens: nothing is made, nothing is lost unseen.
     """
     market = network.market
-    accounts = {f"account {i}": market.token_balance(network.key(i).address) for i in range(FIRST_OPERATOR + len(network.nodes))}
+    accounts = {
+        f"account {i}": market.token_balance(network.key(i).address) for i in range(FIRST_OPERATOR + len(network.nodes))
+    }
     held = {name: market.token_balance(network.deployment.address(name)) for name in ("StakeVault", "JobMarket")}
     return {**accounts, **held, "burnt": SUPPLY - market.supply()}
 
@@ -149,7 +151,7 @@ def _sums(events: list[ev.Event], kind: type[Any]) -> Iterator[tuple[str, int]]:
     found: dict[str, int] = {}
     for event in events:
         if isinstance(event, kind):
-            found[event.operator] = found.get(event.operator, 0) + event.amount  # type: ignore[attr-defined]
+            found[event.operator] = found.get(event.operator, 0) + event.amount
     yield from sorted(found.items())
 
 

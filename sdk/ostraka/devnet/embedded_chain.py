@@ -25,11 +25,26 @@ BLOCK_INTERVAL_S = 1.0
 MAX_REQUEST_BYTES = 4 << 20
 
 
+def _vm() -> Any:
+    from eth.vm.forks.shanghai import ShanghaiVM
+
+    class SameSecondVM(ShanghaiVM):
+        """Shanghai, but several chain blocks may share a second, as on rollups: with a chain block for each transaction a busy
+        chain's time would otherwise run ahead of the clock, and deadlines would come early."""
+
+        @classmethod
+        def validate_header(cls, header: Any, parent_header: Any) -> None:
+            if parent_header is not None and header.timestamp == parent_header.timestamp:
+                parent_header = parent_header.copy(timestamp=parent_header.timestamp - 1)
+            super().validate_header(header, parent_header)
+
+    return SameSecondVM
+
+
 class EmbeddedChain:
     """An EVM with instant mining. All calls are serialized: py-evm is not thread-safe."""
 
     def __init__(self, mnemonic: str, accounts: int) -> None:
-        from eth.vm.forks import ShanghaiVM
         from eth_account import Account
         from eth_tester import EthereumTester
         from eth_tester.backends.pyevm.main import PyEVMBackend, get_default_account_state
@@ -43,7 +58,7 @@ class EmbeddedChain:
         backend = PyEVMBackend(
             genesis_parameters=PyEVMBackend.generate_genesis_params({"gas_limit": GAS_LIMIT}),
             genesis_state=state,
-            vm_configuration=((0, ShanghaiVM),),
+            vm_configuration=((0, _vm()),),
         )
         type(backend.chain).chain_id = CHAIN_ID
         self._tester = EthereumTester(backend=backend)
@@ -57,7 +72,7 @@ class EmbeddedChain:
     def _follow_clock(self) -> None:
         chain = self._backend.chain
         parent = chain.get_canonical_head().timestamp
-        chain.header = chain.header.copy(timestamp=max(int(time.time()), parent + 1))
+        chain.header = chain.header.copy(timestamp=max(int(time.time()), parent))
 
     def mine_if_due(self) -> None:
         """An empty chain block, unless this second has one already."""
@@ -75,7 +90,7 @@ class EmbeddedChain:
         with self._lock:
             if method in ("eth_sendRawTransaction", "eth_sendTransaction", "eth_estimateGas", "evm_mine"):
                 self._follow_clock()
-            return dict(self._request(method, params))  # type: ignore[arg-type]
+            return dict(self._request(method, params))
 
 
 def _plain(value: Any) -> Any:
@@ -93,6 +108,9 @@ def _plain(value: Any) -> Any:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # One write an answer: headers and body apart would each wait 40 ms for the other side's delayed acknowledgement.
+    wbufsize = -1
+    disable_nagle_algorithm = True
     chain: EmbeddedChain
 
     def do_POST(self) -> None:

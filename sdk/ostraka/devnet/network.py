@@ -18,8 +18,8 @@ from ostraka.chain.deploy import deploy
 from ostraka.client.orchestrator import OrchestratorApi
 from ostraka.client.profile import FILE_NAME, Profile, load_profile
 from ostraka.crypto.keys import Key, derive_key, save_key
-from ostraka.devnet.queue_server import queue_server
 from ostraka.devnet.processes import Child, Processes, free_port, python
+from ostraka.devnet.queue_server import queue_server
 from ostraka.devnet.spec import (
     ACCOUNTS,
     DEPLOYER,
@@ -75,7 +75,9 @@ class Devnet:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.down()
 
     # ── the steps ──
@@ -113,7 +115,9 @@ class Devnet:
 
     def _prepare_model(self) -> None:
         """Converts the packaged model once; the cache remembers."""
-        command = python("ostraka.cli", "model", "prepare", self.spec.model, "--cache", str(self.spec.cache), "--progress-json")
+        command = python(
+            "ostraka.cli", "model", "prepare", self.spec.model, "--cache", str(self.spec.cache), "--progress-json"
+        )
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert process.stdout is not None
         assert process.stderr is not None
@@ -134,7 +138,15 @@ class Devnet:
         self.chain_url = f"http://127.0.0.1:{port}"
         child = self.processes.start(
             "chain",
-            python("ostraka.devnet.embedded_chain", "--port", str(port), "--mnemonic", MNEMONIC, "--accounts", str(ACCOUNTS)),
+            python(
+                "ostraka.devnet.embedded_chain",
+                "--port",
+                str(port),
+                "--mnemonic",
+                MNEMONIC,
+                "--accounts",
+                str(ACCOUNTS),
+            ),
         )
 
         def answers() -> bool:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,10 +60,8 @@ class Child:
             return ""
 
     def signal(self, number: int) -> None:
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
-        except ProcessLookupError:
-            pass
 
     def wait_until(self, ready: Callable[[], bool], timeout_s: float) -> None:
         """Raises `Unavailable`, with the end of its log, when the program dies or is not ready in time."""
@@ -105,10 +104,8 @@ class Processes:
             child.signal(signal.SIGTERM)
         end = time.monotonic() + STOP_TIMEOUT_S
         for child in reversed(self.children):
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 child.process.wait(max(0.0, end - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                pass
             child.signal(signal.SIGKILL)  # the group too: what a child may have left behind
             child.process.wait()
         self.children.clear()

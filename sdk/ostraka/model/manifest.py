@@ -23,11 +23,7 @@ MAX_MANIFEST_BYTES = 1 << 20
 BlockKind = Literal["embed", "layer", "head"]
 
 
-class _Frozen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    pass
-
-
-class LlamaConfig(_Frozen):
+class LlamaConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The sizes of a Llama: RMS norm, rotary positions, grouped-query attention, SiLU-gated feed-forward."""
 
     hidden: int
@@ -44,7 +40,7 @@ class LlamaConfig(_Frozen):
     family: Literal["llama"] = "llama"
 
 
-class Tokenizer(_Frozen):
+class Tokenizer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the tokenizer's file lies, and what a client needs to talk to the model."""
 
     cid: str
@@ -55,7 +51,7 @@ class Tokenizer(_Frozen):
     eos: int | None
 
 
-class BlockInfo(_Frozen):
+class BlockInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One block: a file of weights and its place in the model."""
 
     index: int
@@ -67,7 +63,7 @@ class BlockInfo(_Frozen):
     out_bytes: int  # bytes per position that leave it
 
 
-class Manifest(_Frozen):
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A model, as published. Block 0 embeds, the last block is the head, each between is one layer."""
 
     name: str

@@ -6,7 +6,16 @@ from ostraka.store.http import HttpStore
 from ostraka.store.local import LocalStore
 from ostraka.store.memory import MemoryStore
 
-__all__ = ["ContentStore", "HttpStore", "LocalStore", "MemoryStore", "cid_of", "cid_of_digest", "digest_of_cid", "open_store"]
+__all__ = [
+    "ContentStore",
+    "HttpStore",
+    "LocalStore",
+    "MemoryStore",
+    "cid_of",
+    "cid_of_digest",
+    "digest_of_cid",
+    "open_store",
+]
 
 
 def open_store(url: str) -> ContentStore:

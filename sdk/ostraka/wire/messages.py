@@ -23,7 +23,7 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of all messages."""
 
 
-class Route(Message):
+class Route(Message, frozen=True):
     """An assignment with the orchestrator's signature and where its nodes listen."""
 
     job_id: int
@@ -39,7 +39,7 @@ class Route(Message):
         )
 
 
-class Run(Message):
+class Run(Message, frozen=True):
     """Orchestrator → lead: run this replica. `claimed` are another replica's tokens, to be checked by prefill."""
 
     session: bytes
@@ -48,14 +48,14 @@ class Run(Message):
     claimed: list[int] | None = None
 
 
-class Token(Message, tag=True):
+class Token(Message, frozen=True, tag=True):
     """Lead → orchestrator: one generated token, provisional until the replicas agree."""
 
     index: int
     token: int
 
 
-class SignedReceipt(Message):
+class SignedReceipt(Message, frozen=True):
     """A stage's receipt, its signature, and the next stage's on the same bytes."""
 
     stage: int
@@ -69,7 +69,7 @@ class SignedReceipt(Message):
     countersignature: bytes
 
 
-class Done(Message, tag=True):
+class Done(Message, frozen=True, tag=True):
     """Lead → orchestrator: the replica has finished and has committed on chain."""
 
     tokens: list[int]
@@ -82,7 +82,7 @@ class Done(Message, tag=True):
     bytes_sent: int
 
 
-class Open(Message):
+class Open(Message, frozen=True):
     """Stage → next stage: prepare a session. Carries the route, so each node checks its own assignment."""
 
     session: bytes
@@ -92,7 +92,7 @@ class Open(Message):
     capacity: int
 
 
-class Step(Message):
+class Step(Message, frozen=True):
     """Stage → next stage: rows of activations, one a position, in the manifest's wire format."""
 
     session: bytes
@@ -102,21 +102,21 @@ class Step(Message):
     rows: bytes
 
 
-class StepReply(Message):
+class StepReply(Message, frozen=True):
     """Back up the route: sampled tokens, and digests of all borders behind the asking stage, uint8 [count, borders, 32]."""
 
     tokens: list[int]
     digests: bytes
 
 
-class Truncate(Message):
+class Truncate(Message, frozen=True):
     """Forget all positions from `length` on: the tokens there were not what the model says."""
 
     session: bytes
     length: int
 
 
-class Attest(Message):
+class Attest(Message, frozen=True):
     """Lead → stage: the whole trace, before the commit. The stage signs only what agrees with its own records."""
 
     session: bytes
@@ -127,28 +127,28 @@ class Attest(Message):
     receipts: list[SignedReceipt]
 
 
-class Attested(Message):
+class Attested(Message, frozen=True):
     attestation: bytes
     receipt: SignedReceipt
     countersignature: bytes  # of the previous stage's receipt; empty for stage 0
 
 
-class Close(Message):
+class Close(Message, frozen=True):
     session: bytes
 
 
-class Ack(Message):
+class Ack(Message, frozen=True):
     pass
 
 
-class GetTrace(Message):
+class GetTrace(Message, frozen=True):
     """Anyone → node: the trace of a replica, after its reveal."""
 
     job_id: int
     replica: int
 
 
-class Trace(Message):
+class Trace(Message, frozen=True):
     tokens: list[int]
     units: int
     borders: int

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+
 from ostraka.crypto.eip712 import (
     Domain,
     Receipt,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from ostraka.crypto.canonical import canonical_json
 from ostraka.crypto.merkle import depth, merkle_proof, merkle_root, verify_proof
 from ostraka.crypto.trace import chain, column, first_divergence, make_result, output_digest, result_hash

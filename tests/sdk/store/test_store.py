@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+
 from ostraka.errors import ConfigError, HashMismatch, StoreUnavailable
 from ostraka.store import LocalStore, MemoryStore, cid_of, cid_of_digest, digest_of_cid, open_store
 from ostraka.store.cid import CHUNK_BYTES, LINKS_PER_NODE, CidHasher

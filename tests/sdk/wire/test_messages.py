@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from ostraka.errors import BadFrame, PromptTooLong, UsageError
 from ostraka.wire import messages
 from ostraka.wire.job_input import JobInput, Sampling, decode_input

@@ -14,7 +14,9 @@ from ostraka.cli.progress import reporter
 
 app = typer.Typer(help="Cut models into blocks and publish them.", no_args_is_help=True)
 ModelArgument = Annotated[str, typer.Argument(help="A packaged model's name, or a GGUF file of the Llama family.")]
-CacheOption = Annotated[Path | None, typer.Option("--cache", help="Where blocks are kept; by default the user's cache folder.")]
+CacheOption = Annotated[
+    Path | None, typer.Option("--cache", help="Where blocks are kept; by default the user's cache folder.")
+]
 ContextOption = Annotated[int | None, typer.Option(help="Positions a session may use; by default 2048 at most.")]
 
 
@@ -33,7 +35,9 @@ def prepare(
             model,
             cache or cache_folder(),
             context=context,
-            progress=lambda done, total, what: print(json.dumps({"done": done, "total": total, "what": what}), flush=True),
+            progress=lambda done, total, what: print(
+                json.dumps({"done": done, "total": total, "what": what}), flush=True
+            ),
         )
         return
     with reporter() as report:
@@ -91,7 +95,12 @@ def list_models(profile: ProfileOption = None, as_json: JsonOption = False) -> N
     with Client(load_profile(profile)) as client:
         models = client.models()
         if as_json:
-            print_json([{"name": m.name, "id": m.model_id.hex(), "blocks": m.blocks, "price": m.price_per_unit} for m in models])
+            print_json(
+                [
+                    {"name": m.name, "id": m.model_id.hex(), "blocks": m.blocks, "price": m.price_per_unit}
+                    for m in models
+                ]
+            )
             return
         for m in models:
             out.print(f"{m.name:30} {m.blocks:4} blocks  {ostr(m.price_per_unit)} a position  0x{m.model_id.hex()}")

@@ -44,7 +44,9 @@ def register(
 
 @app.command()
 def stake(
-    amount: Annotated[float, typer.Argument(help="OSTR to add to the stake.")], operator: OperatorOption, profile: ProfileOption = None
+    amount: Annotated[float, typer.Argument(help="OSTR to add to the stake.")],
+    operator: OperatorOption,
+    profile: ProfileOption = None,
 ) -> None:
     """Add to an operator's stake."""
     from ostraka.chain import Sender

@@ -44,7 +44,9 @@ def local(
     torch.set_num_threads(threads)
     chosen, _ = pick_kernel(kernel)
     with reporter() as report:
-        manifest, store = prepare_once(model, cache or cache_folder(), progress=lambda d, t, w: report("Converting", d, t))
+        manifest, store = prepare_once(
+            model, cache or cache_folder(), progress=lambda d, t, w: report("Converting", d, t)
+        )
     text = ModelText.fetch(manifest, store)
     job = JobInput(prompt=text.prompt(prompt, chat=not raw), max_tokens=max_tokens, stop=text.stop)
     job.check(manifest.arch.vocab, manifest.arch.context)

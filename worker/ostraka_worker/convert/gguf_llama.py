@@ -49,6 +49,7 @@ class Converted:
     config: LlamaConfig
     blocks: tuple[ConvertedBlock, ...]
     tokenizer: TokenizerFiles
+    wire: str
     source_name: str
     license: str
 
@@ -85,7 +86,9 @@ def convert_gguf(
         blocks.append(ConvertedBlock(index, kind, digest, len(file), work, out_bytes))
     if progress:
         progress(total, total, "done")
-    return Converted(config, tuple(blocks), tokenizer, source.text("general.name"), source.text("general.license"))
+    return Converted(
+        config, tuple(blocks), tokenizer, wire, source.text("general.name"), source.text("general.license")
+    )
 
 
 def _directory_writer(folder: Path, tokenizer: TokenizerFiles) -> BlockWriter:
@@ -163,7 +166,8 @@ class _Source:
         field = self.fields.get(key)
         if field is None and default is None:
             raise UnsupportedModel(f"{key}: missing from the GGUF file")
-        return int(default if field is None else field.contents())
+        value: Any = default if field is None else field.contents()
+        return int(value)
 
     def decimal(self, key: str, default: str) -> str:
         field = self.fields.get(key)

@@ -48,7 +48,9 @@ def tokenizer_from_gguf(fields: dict[str, Any]) -> TokenizerFiles:
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*splits[name], byte_level])
     tokenizer.decoder = decoders.ByteLevel()
     for kind, special in ((_CONTROL, True), (_USER_DEFINED, False)):
-        added = [AddedToken(t, special=special, normalized=False) for t, k in zip(tokens, types, strict=True) if k == kind]
+        added = [
+            AddedToken(t, special=special, normalized=False) for t, k in zip(tokens, types, strict=True) if k == kind
+        ]
         if special:
             tokenizer.add_special_tokens(added)
         else:

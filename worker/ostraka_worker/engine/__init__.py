@@ -1,6 +1,7 @@
 """Running a model's blocks: `Stage` for a span, `generate_local` for the whole model in one process."""
 
 from ostraka_worker.engine.local import generate_local, generate_on
-from ostraka_worker.engine.stage import Load, Progress, Stage, StepResult
+from ostraka_worker.engine.session import StepRequest, StepResult
+from ostraka_worker.engine.stage import Load, Progress, Stage
 
-__all__ = ["Load", "Progress", "Stage", "StepResult", "generate_local", "generate_on"]
+__all__ = ["Load", "Progress", "Stage", "StepRequest", "StepResult", "generate_local", "generate_on"]

@@ -2,15 +2,19 @@
 
 Tensors a block file holds (H hidden, F ffn, D head_dim, V vocab, C context):
 
-    embed   embed.weight I8 [V, H]   embed.scale F32 [V]
-    layer   attn_norm, ffn_norm F32 [H]   rope_cos, rope_sin F32 [C, D/2]
-            qkv [(heads + 2 · kv_heads) · D, H]   o [H, heads · D]   gate_up [2F, H]   down [H, F], each as NAME.weight I8 and NAME.scale F32
-    head    norm F32 [H]   head.weight I8 [V, H]   head.scale F32 [V]
+    embed   embed.weight [V, H], embed.scale
+    layer   attn_norm, ffn_norm F32 [H]; rope_cos, rope_sin F32 [C, D/2];
+            qkv.weight [(heads + 2 · kv_heads) · D, H], o.weight [H, heads · D], gate_up.weight [2F, H],
+            down.weight [H, F], and a scale for each
+    head    norm F32 [H]; head.weight [V, H], head.scale
+
+Weights are I8 in [-127, 127]; NAME.scale is F32, one number an output row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +35,15 @@ Float32 = npt.NDArray[np.float32]
 Tensors = Mapping[str, Array]
 
 _I8, _F32 = np.dtype(np.int8), np.dtype(np.float32)
+
+
+@dataclass(frozen=True)
+class Part:
+    """The rows `[start, stop)` of a batch: the next positions of one session, from `position` on."""
+
+    start: int
+    stop: int
+    position: int
 
 
 class Embed:
@@ -64,15 +77,19 @@ class Layer:
     def new_cache(self, capacity: int) -> KvCache:
         return KvCache(self._config.kv_heads, self._config.head_dim, capacity)
 
-    def __call__(self, x: Float32, cache: KvCache, position: int) -> Float32:
-        """fp32 [T, H] of positions `position` … -> fp32 [T, H]; writes T positions of the cache."""
+    def __call__(self, x: Float32, parts: Sequence[Part], caches: Sequence[KvCache]) -> Float32:
+        """fp32 [T, H], the parts of several sessions one after the other -> fp32 [T, H]; writes each session's cache."""
         config = self._config
         heads, turned = config.heads, config.heads + config.kv_heads
         qkv = self._qkv(self._attn_norm(x)).reshape(len(x), -1, config.head_dim)
-        qkv[:, :turned] = self._rope(qkv[:, :turned], position)
-        rows, scales = quantize_heads(qkv)
-        cache.write(position, rows[:, heads:], scales[:, heads:])
-        x = x + self._o(attend(rows[:, :heads], scales[:, :heads], cache, position))
+        mixed = np.empty((len(x), heads * config.head_dim), np.float32)
+        for part, cache in zip(parts, caches, strict=True):
+            own = qkv[part.start : part.stop]
+            own[:, :turned] = self._rope(own[:, :turned], part.position)
+            whole, scales = quantize_heads(own)
+            cache.write(part.position, whole[:, heads:], scales[:, heads:])
+            mixed[part.start : part.stop] = attend(whole[:, :heads], scales[:, :heads], cache, part.position)
+        x = x + self._o(mixed)
         gate_up = self._gate_up(self._ffn_norm(x))
         inner = silu(gate_up[:, : config.ffn])
         inner *= gate_up[:, config.ffn :]
@@ -107,5 +124,7 @@ def _take(tensors: Tensors, name: str, dtype: np.dtype[np.generic], shape: tuple
     if tensor is None:
         raise ShapeMismatch(f"block: tensor {name} is missing; it holds {', '.join(sorted(tensors))}")
     if tensor.shape != shape or tensor.dtype != dtype:
-        raise ShapeMismatch(f"block: {name} is {tensor.dtype} {list(tensor.shape)}; the manifest says {dtype} {list(shape)}")
+        raise ShapeMismatch(
+            f"block: {name} is {tensor.dtype} {list(tensor.shape)}; the manifest says {dtype} {list(shape)}"
+        )
     return tensor

@@ -70,9 +70,7 @@ def generate_on(
             stage.close(_SESSION)
 
 
-def _step(
-    stages: Sequence[Stage], position: int, feed: npt.NDArray[np.int64]
-) -> tuple[int, npt.NDArray[np.uint8]]:
+def _step(stages: Sequence[Stage], position: int, feed: npt.NDArray[np.int64]) -> tuple[int, npt.NDArray[np.uint8]]:
     """One chunk through all stages, its last position sampled: the token, and digests [T, B + 1, 32]."""
     fed = b"".join(token_digest(token) for token in feed.tolist())
     columns = [np.frombuffer(fed, np.uint8).reshape(-1, 1, 32)]

@@ -1,8 +1,8 @@
 """A stage: the running form of a span of blocks, with the sessions it serves.
 
-What it does not know: routes, peers, signatures, text. Token ids or wire rows go in; wire rows or token ids come out, and a digest for
-every border crossed. At *every* interior border the activations are put into the wire format and taken out again, whether or not
-the route is cut there: so where spans begin and end changes no bit.
+What it does not know: routes, peers, signatures, text. Token ids or wire rows go in; wire rows or token ids come out, and a
+digest for every border crossed. At *every* interior border the activations are put into the wire format and taken out again,
+whether or not the route is cut there: so where spans begin and end changes no bit.
 
 One thread at a time may call a stage. Several stages may run in one process.
 """
@@ -10,8 +10,7 @@ One thread at a time may call a stage. Several stages may run in one process.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,32 +18,15 @@ import numpy.typing as npt
 
 from ostraka.codec import load_tensors, row_format
 from ostraka.crypto.trace import token_digest
-from ostraka.errors import ContextTooLong, HashMismatch, NonFiniteActivation, ShapeMismatch, UsageError
+from ostraka.errors import ContextTooLong, HashMismatch, NonFiniteActivation, OstrakaError, ShapeMismatch, UsageError
 from ostraka.model import Manifest
-from ostraka_worker.engine.blocks import Embed, Head, Layer
-from ostraka_worker.kernels.cache import KvCache
+from ostraka_worker.engine.blocks import Embed, Head, Layer, Part
+from ostraka_worker.engine.session import Rows, Session, StepRequest, StepResult
 from ostraka_worker.kernels.gemm import Kernel
 
-Rows = npt.NDArray[np.uint8]
-Tokens = npt.NDArray[np.int32]
+Float32 = npt.NDArray[np.float32]
 Load = Callable[[int], bytes | memoryview | Path]
 Progress = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True)
-class StepResult:
-    """What a step of T positions through blocks `[start, stop)` gives."""
-
-    rows: Rows | None  # uint8 [T, row_bytes]: what goes to the next stage; None when the span holds the head
-    tokens: Tokens | None  # int32: one token a sampled position; None when the span does not hold the head
-    digests: Rows  # uint8 [T, stop - start, 32]: of borders start + 1 … stop
-
-
-@dataclass
-class _Session:
-    capacity: int
-    length: int
-    caches: list[KvCache]  # one a layer of the span
 
 
 class Stage:
@@ -70,7 +52,7 @@ class Stage:
         self._embed: Embed | None = None
         self._head: Head | None = None
         self._layers: list[Layer] = []
-        self._sessions: dict[bytes, _Session] = {}
+        self._sessions: dict[bytes, Session] = {}
         for index in range(start, stop):
             if progress:
                 progress(index - start, stop - start, f"block {index}")
@@ -84,7 +66,9 @@ class Stage:
         data = file.read_bytes() if isinstance(file, Path) else file
         found = hashlib.sha256(data).hexdigest()
         if found != info.sha256:
-            raise HashMismatch(f"block {index}: sha256 is {found}, the manifest says {info.sha256}; fetch {info.cid} again")
+            raise HashMismatch(
+                f"block {index}: sha256 is {found}, the manifest says {info.sha256}; fetch {info.cid} again"
+            )
         tensors = load_tensors(data)
         if info.kind == "embed":
             self._embed = Embed(tensors, config)
@@ -99,7 +83,7 @@ class Stage:
             raise UsageError(f"session: {session.hex()} is open already")
         if not 1 <= capacity <= self.manifest.arch.context:
             raise ContextTooLong(f"capacity: {capacity} positions; this model allows 1 to {self.manifest.arch.context}")
-        self._sessions[session] = _Session(capacity, 0, [layer.new_cache(capacity) for layer in self._layers])
+        self._sessions[session] = Session(capacity, 0, [layer.new_cache(capacity) for layer in self._layers])
 
     def close(self, session: bytes) -> None:
         """Frees the cache. Closing twice is harmless."""
@@ -124,70 +108,126 @@ class Stage:
         rows: Rows | None = None,
         sample_from: int | None = None,
     ) -> StepResult:
-        """Feeds T positions from `position` on: `tokens` [T] where the span holds block 0, else wire `rows` [T, row_bytes].
+        """One session's next positions, as `StepRequest` describes them.
 
-        The head runs only for positions >= `sample_from`; None samples none. Either all of the step happens or none: on
-        `NonFiniteActivation`, `BadFrame`, `ShapeMismatch` (also for a position that is not the session's length) and `ContextTooLong` the
-        session is as before.
+        Either all of the step happens or none: on `NonFiniteActivation`, `BadFrame`, `ShapeMismatch` (also for a position that is not
+        the session's length), `ContextTooLong` or `UsageError` the session is as before.
         """
-        found = self._find(session)
-        if position != found.length:
-            raise ShapeMismatch(f"position: {position} was sent, the session stands at {found.length}")
-        with np.errstate(all="ignore"):  # NaN and infinity are found where rows are encoded and logits compared
-            x = self._enter(tokens, rows)
-            count = len(x)
-            if not count:
-                raise ShapeMismatch("step: no positions were sent")
-            if position + count > found.capacity:
-                raise ContextTooLong(f"position: {position} + {count} exceeds the session's {found.capacity} positions")
-            first = count if sample_from is None else max(sample_from - position, 0)
-            result = self._run(x, found, position, first)
-        found.length = position + count
+        result = self.step_many([StepRequest(session, position, tokens, rows, sample_from)])[0]
+        if isinstance(result, OstrakaError):
+            raise result
         return result
 
-    def _enter(self, tokens: npt.NDArray[np.integer] | None, rows: Rows | None) -> npt.NDArray[np.float32]:
+    def step_many(self, requests: Sequence[StepRequest]) -> list[StepResult | OstrakaError]:
+        """Steps of different sessions in one pass over the weights; bit for bit what `step` gives each alone.
+
+        A request that fails gets its error in its place; the others are served.
+        """
+        results: dict[int, StepResult | OstrakaError] = {}
+        admitted: dict[int, Float32] = {}
+        with np.errstate(all="ignore"):  # NaN and infinity are found where rows are encoded and logits compared
+            for index, request in enumerate(requests):
+                try:
+                    if any(requests[other].session == request.session for other in admitted):
+                        raise UsageError(f"session: {request.session.hex()} stands twice in one batch")
+                    admitted[index] = self._admit(request)
+                except OstrakaError as error:
+                    results[index] = error
+            results |= self._run_apart(requests, admitted)
+        return [results[index] for index in range(len(requests))]
+
+    def _admit(self, request: StepRequest) -> Float32:
+        """The rows that enter the first layer, fp32 [T, H]; raises where the request cannot be served."""
+        session = self._find(request.session)
+        if request.position != session.length:
+            raise ShapeMismatch(f"position: {request.position} was sent, the session stands at {session.length}")
+        x = self._enter(request)
+        if not len(x):
+            raise ShapeMismatch("step: no positions were sent")
+        if request.position + len(x) > session.capacity:
+            raise ContextTooLong(
+                f"position: {request.position} + {len(x)} exceeds the session's {session.capacity} positions"
+            )
+        return x
+
+    def _enter(self, request: StepRequest) -> Float32:
         if self._embed is None:
-            if rows is None or tokens is not None:
+            if request.rows is None or request.tokens is not None:
                 raise ShapeMismatch(f"step: a span that starts at block {self.start} takes rows, not tokens")
-            return self._format.decode(rows)
-        if tokens is None or rows is not None:
+            return self._format.decode(request.rows)
+        if request.tokens is None or request.rows is not None:
             raise ShapeMismatch("step: a span that starts at block 0 takes tokens, not rows")
-        ids = np.asarray(tokens)
+        ids = np.asarray(request.tokens)
         vocab = self.manifest.arch.vocab
         if ids.ndim != 1 or ids.dtype.kind not in "iu":
             raise ShapeMismatch(f"tokens: want integers [T], got {ids.dtype} {list(ids.shape)}")
-        if len(ids) and not (0 <= ids.min() and ids.max() < vocab):
+        if len(ids) and (ids.min() < 0 or ids.max() >= vocab):
             raise ShapeMismatch(f"tokens: {int(ids.min())} to {int(ids.max())} leave the vocabulary [0, {vocab})")
         return self._embed(ids)
 
-    def _run(self, x: npt.NDArray[np.float32], session: _Session, position: int, first: int) -> StepResult:
-        count = len(x)
-        digests = np.zeros((count, self.stop - self.start, 32), np.uint8)
+    def _run_apart(
+        self, requests: Sequence[StepRequest], admitted: dict[int, Float32]
+    ) -> dict[int, StepResult | OstrakaError]:
+        """All in one pass; if a row overflows, one by one, so that only its own session pays for it."""
+        if not admitted:
+            return {}
+        try:
+            done = self._run([requests[index] for index in admitted], list(admitted.values()))
+        except NonFiniteActivation as error:
+            if len(admitted) == 1:
+                return dict.fromkeys(admitted, error)
+            apart: dict[int, StepResult | OstrakaError] = {}
+            for index, x in admitted.items():
+                apart |= self._run_apart(requests, {index: x})
+            return apart
+        for index, x in admitted.items():
+            self._find(requests[index].session).length += len(x)
+        return dict(zip(admitted, done, strict=True))
+
+    def _run(self, requests: Sequence[StepRequest], entered: Sequence[Float32]) -> list[StepResult]:
+        parts: list[Part] = []
+        sampled: list[int] = []
+        at = 0
+        for request, own in zip(requests, entered, strict=True):
+            parts.append(Part(at, at + len(own), request.position))
+            if self._head is not None and request.sample_from is not None:
+                sampled += range(at + max(request.sample_from - request.position, 0), at + len(own))
+            at += len(own)
+        x = entered[0] if len(entered) == 1 else np.concatenate(entered)
+        sessions = [self._find(request.session) for request in requests]
+
+        digests = np.zeros((at, self.stop - self.start, 32), np.uint8)
         border = 0
         rows: Rows | None = None
         if self._embed is not None:
             rows, x = self._cross(x, digests, border)
             border += 1
-        for layer, cache in zip(self._layers, session.caches, strict=True):
-            rows, x = self._cross(layer(x, cache, position), digests, border)
+        for number, layer in enumerate(self._layers):
+            x = layer(x, parts, [session.caches[number] for session in sessions])
+            rows, x = self._cross(x, digests, border)
             border += 1
-        if self._head is None:
-            return StepResult(rows, None, digests)
-        if first >= count:
-            return StepResult(None, np.empty(0, np.int32), digests)
-        sampled = self._head(x[first:])
-        for place, token in enumerate(sampled.tolist(), first):
-            digests[place, border] = np.frombuffer(token_digest(token), np.uint8)
-        return StepResult(None, sampled, digests)
+        tokens = np.full(at, -1, np.int32)
+        if self._head is not None and sampled:
+            tokens[sampled] = self._head(x[sampled])
+            for place in sampled:
+                digests[place, border] = np.frombuffer(token_digest(int(tokens[place])), np.uint8)
+        return [self._result(part, rows, tokens, digests) for part in parts]
 
-    def _cross(self, x: npt.NDArray[np.float32], digests: Rows, border: int) -> tuple[Rows, npt.NDArray[np.float32]]:
+    def _result(self, part: Part, rows: Rows | None, tokens: npt.NDArray[np.int32], digests: Rows) -> StepResult:
+        own = slice(part.start, part.stop)
+        if self._head is None:
+            assert rows is not None
+            return StepResult(rows[own], None, digests[own])
+        return StepResult(None, tokens[own][tokens[own] >= 0], digests[own])
+
+    def _cross(self, x: Float32, digests: Rows, border: int) -> tuple[Rows, Float32]:
         """One border: into the wire format and out again, and a digest a row."""
         rows, x = self._format.round_trip(x)
         joined = b"".join([hashlib.sha256(row).digest() for row in rows])
         digests[:, border] = np.frombuffer(joined, np.uint8).reshape(-1, 32)
         return rows, x
 
-    def _find(self, session: bytes) -> _Session:
+    def _find(self, session: bytes) -> Session:
         try:
             return self._sessions[session]
         except KeyError:

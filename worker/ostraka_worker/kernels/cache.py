@@ -18,10 +18,11 @@ def quantize_heads(x: Float32) -> tuple[Float32, Float32]:
 
     scale = largest magnitude / 127; the integer is rint(x · (127 / largest)), half to even.
     """
-    largest = np.maximum(peaks(np.abs(x)), _FLOOR)
-    q = x * (_INT8_MAX / largest)[:, :, None]
+    largest: Float32 = np.maximum(peaks(np.abs(x)), _FLOOR)
+    q: Float32 = x * (_INT8_MAX / largest)[:, :, None]
     np.rint(q, out=q)
-    return q, largest / _INT8_MAX
+    scales: Float32 = largest / _INT8_MAX
+    return q, scales
 
 
 class KvCache:

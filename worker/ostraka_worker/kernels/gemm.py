@@ -49,7 +49,8 @@ class Packed(ABC):
         gathered = self._weight[:, columns]
         if values.size <= _FEW:
             # A decode step: two columns or so. fp64 holds every sum exactly: |sum| < 2^14 · 2^7 · 2^17.
-            return np.matmul(values.astype(np.float64), gathered.T.astype(np.float64)).astype(np.float32)
+            sums: Float64 = np.matmul(values.astype(np.float64), gathered.T.astype(np.float64))
+            return sums.astype(np.float32)
         return self._multiply_limbs(*split_limbs(values), gathered)
 
     @abstractmethod
@@ -179,6 +180,7 @@ def _sliced(q: Int8, slices: list[torch.Tensor]) -> Float32:
     return _sliced_exact(q, slices).astype(np.float32)
 
 
-def _join(high: Float64, low: npt.NDArray[np.generic]) -> Float32:
+def _join(high: Float64, low: npt.NDArray[Any]) -> Float32:
     """128 · high + low in fp64, exact: |sum| < 2^14 · 2^7 · 2^17 < 2^53; then rounded once to fp32."""
-    return (high * LIMB + low).astype(np.float32)
+    total: Float64 = high * LIMB + low
+    return total.astype(np.float32)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from ostraka.errors import ConfigError
 
-from ostraka_worker.kernels.gemm import Fp32Kernel, Int8Kernel, Kernel, ReferenceKernel
+from ostraka.errors import ConfigError
+from ostraka_worker.kernels.gemm import Fp32Kernel, Int8, Int8Kernel, Kernel, ReferenceKernel
 
 KERNELS: dict[str, type[Kernel]] = {kernel.name: kernel for kernel in (Int8Kernel, Fp32Kernel)}
 
@@ -26,7 +26,7 @@ def pick_kernel(prefer: str | None = None) -> tuple[Kernel, str]:
     """
     if prefer is not None and prefer not in KERNELS:
         raise ConfigError(f"kernel: {prefer!r} is unknown; use one of {', '.join(KERNELS)}, or leave it out")
-    failures = []
+    failures: list[str] = []
     for name in [prefer] if prefer else list(KERNELS):
         kernel = KERNELS[name]()
         failure = probe(kernel) or _probe_arithmetic()
@@ -53,7 +53,7 @@ def probe(kernel: Kernel) -> str | None:
     return None
 
 
-def _patterns(count: int, rows: int, columns: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def _patterns(count: int, rows: int, columns: int) -> dict[str, tuple[Int8, Int8]]:
     full = np.full((count, columns), 127, np.int8), np.full((rows, columns), 127, np.int8)
     # Neighbouring products of one sign overflow an int16 pair; alternating signs catch a biased uint8 operand.
     signs = np.where(np.arange(columns) % 2, 127, -127).astype(np.int8)

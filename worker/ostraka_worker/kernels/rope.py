@@ -23,7 +23,7 @@ class Rope:
         stop = position + len(x)
         half = x.shape[2] // 2
         sin = self._sin[position:stop]
-        y = x * self._cos[position:stop]
+        y: Float32 = x * self._cos[position:stop]
         y[:, :, :half] -= x[:, :, half:] * sin
         y[:, :, half:] += x[:, :, :half] * sin
         return y

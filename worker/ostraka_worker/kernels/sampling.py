@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+
 from ostraka.errors import NonFiniteActivation
 
 
@@ -14,4 +15,5 @@ def greedy(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
     """
     if not (np.isfinite(logits.max(axis=1)).all() and np.isfinite(logits.min(axis=1)).all()):
         raise NonFiniteActivation("logits: NaN or infinity; no token may be sampled from them")
-    return logits.argmax(axis=1).astype(np.int32)
+    best: npt.NDArray[np.int32] = logits.argmax(axis=1).astype(np.int32)
+    return best

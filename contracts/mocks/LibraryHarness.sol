@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.28;
+
+import {IJobMarket} from "../interfaces/IJobMarket.sol";
+import {AssignmentLib} from "../libraries/AssignmentLib.sol";
+import {PayoutLib} from "../libraries/PayoutLib.sol";
+import {SeatLib} from "../libraries/SeatLib.sol";
+import {TraceLib} from "../libraries/TraceLib.sol";
+
+/// @title For tests: the libraries' internal functions, callable.
+contract LibraryHarness {
+    using SeatLib for mapping(uint256 => uint256);
+
+    mapping(uint256 index => uint256) private _seats;
+
+    function resultHash(uint32 units, bytes32 outputDigest, bytes32 traceRoot) external pure returns (bytes32) {
+        return TraceLib.resultHash(units, outputDigest, traceRoot);
+    }
+
+    function link(bytes32 previous, bytes32[] calldata digests) external pure returns (bytes32) {
+        return TraceLib.link(previous, digests);
+    }
+
+    function depth(uint32 count) external pure returns (uint256) {
+        return TraceLib.depth(count);
+    }
+
+    function root(bytes32 value, uint32 index, bytes32[] calldata proof) external pure returns (bytes32) {
+        return TraceLib.root(value, index, proof);
+    }
+
+    function firstDifference(bytes32[] calldata left, bytes32[] calldata right) external pure returns (uint256) {
+        return TraceLib.firstDifference(left, right);
+    }
+
+    function hashAssignment(uint256 jobId, uint8 replica, IJobMarket.Stage[] calldata stages)
+        external
+        pure
+        returns (bytes32)
+    {
+        return AssignmentLib.hashAssignment(jobId, replica, stages);
+    }
+
+    function hashAttestation(bytes32 assignment, bytes32 commitment) external pure returns (bytes32) {
+        return AssignmentLib.hashAttestation(assignment, commitment);
+    }
+
+    function hashCommitment(
+        uint256 jobId,
+        uint8 replica,
+        address sender,
+        bytes32 result,
+        bytes32 traceRoot,
+        bytes32 salt
+    ) external view returns (bytes32) {
+        return AssignmentLib.hashCommitment(jobId, replica, sender, result, traceRoot, salt);
+    }
+
+    function takeFees(uint256 price, uint16 protocolFeeBps, uint16 royaltyBps, uint16 orchestratorFeeBps)
+        external
+        pure
+        returns (uint256 protocolFee, uint256 royalty, uint256 orchestratorFee, uint256 work)
+    {
+        PayoutLib.Fees memory fees;
+        (fees, work) = PayoutLib.takeFees(price, protocolFeeBps, royaltyBps, orchestratorFeeBps);
+        return (fees.protocolFee, fees.royalty, fees.orchestratorFee, work);
+    }
+
+    function splitSlash(uint256 slashed, uint256 challengerBps, uint256 requesterCap)
+        external
+        pure
+        returns (uint256 toChallenger, uint256 toRequester, uint256 burnt)
+    {
+        return PayoutLib.splitSlash(slashed, challengerBps, requesterCap);
+    }
+
+    /// @return taken as SeatLib says; the seats are kept only where nobody sat there
+    function takeSeats(uint32[] calldata ids) external returns (uint256 taken) {
+        taken = _seats.take(ids);
+    }
+
+    function seatWord(uint256 index) external view returns (uint256) {
+        return _seats[index];
+    }
+}

@@ -1,0 +1,26 @@
+"""One deployment for the whole run; every test starts from the same chain and must leave all money accounted for."""
+
+from __future__ import annotations
+
+import pytest
+from brownie import chain, network, project
+from world.market import World
+
+
+@pytest.fixture(scope="session")
+def house():
+    network.gas_price("2 gwei")  # Brownie's default of 0 is below Ganache's base fee, and such a transaction waits for ever
+    return World(project.get_loaded_projects()[0])
+
+
+@pytest.fixture
+def world(house):
+    chain.snapshot()
+    yield house
+    house.check_conserved()
+    chain.revert()
+
+
+def pytest_collection_modifyitems(items):
+    """The test that asks which errors were reached goes last."""
+    items.sort(key=lambda item: item.nodeid.split("::")[0].endswith("test_zz_every_error.py"))

@@ -1,0 +1,191 @@
+"""The wire row formats: fixed bytes a row, the same on every machine, and what a stranger may not send."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from ostraka.codec import ROW_FORMATS, row_format
+from ostraka.errors import BadFrame, NonFiniteActivation, ShapeMismatch, UnsupportedModel
+
+NAMES = sorted(ROW_FORMATS)
+FINITE = st.floats(width=32, min_value=-(2.0**20), max_value=2.0**20, allow_subnormal=True)
+
+
+def rows_of(width: int, count: int, seed: int = 0) -> np.ndarray:
+    random = np.random.Generator(np.random.PCG64(seed))
+    x = random.standard_normal((count, width)).astype(np.float32)
+    x[:, 3] *= 300  # the massive channel of trained transformers
+    return x
+
+
+def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
+
+
+def test_a_row_of_576_takes_614_bytes_in_the_default_format():
+    default = row_format("int8-b64-t4", 576)
+    assert default.row_bytes == 614
+    assert default.row_bytes / 576 <= 1.07
+
+
+def test_the_bytes_are_pinned():
+    # A change of these digests is a change of the protocol: every trace would differ.
+    x = (np.arange(2 * 576, dtype=np.int64) * 7919 % 1009 - 504).reshape(2, 576).astype(np.float32) / np.float32(37)
+    found = {name: hashlib.sha256(row_format(name, 576).encode(x)).hexdigest()[:16] for name in NAMES}
+    assert found == {"int16-row": "PIN16", "int8-b64-t4": "PIN8"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("width", [5, 64, 100, 128, 576, 2048])
+def test_decoding_gives_back_nearly_what_was_encoded(name, width):
+    x = rows_of(width, 9)
+    decoded = row_format(name, width).decode(row_format(name, width).encode(x))
+    step = 1 / 100 if name.startswith("int8") else 1 / 10_000
+    assert np.abs(decoded - x).max() <= np.abs(x).max() * step
+    assert np.abs(decoded[:, 3] - x[:, 3]).max() <= np.abs(x).max() / 32767
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_round_trip_is_decode_of_encode_bit_for_bit(name, data):
+    width = data.draw(st.sampled_from([4, 7, 64, 66, 130]))
+    x = data.draw(hnp.arrays(np.float32, (data.draw(st.integers(1, 4)), width), elements=FINITE))
+    form = row_format(name, width)
+    rows, values = form.round_trip(x)
+    assert same_bits(rows, form.encode(x))
+    assert same_bits(values, form.decode(rows))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_row_does_not_depend_on_its_neighbours(name):
+    x = rows_of(576, 17)
+    form = row_format(name, 576)
+    alone = np.concatenate([form.encode(x[i : i + 1]) for i in range(len(x))])
+    assert same_bits(form.encode(x), alone)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_encoding_what_was_decoded_changes_values_no_further_than_one_step(name):
+    form = row_format(name, 576)
+    once = form.decode(form.encode(rows_of(576, 4)))
+    twice = form.decode(form.encode(once))
+    assert np.abs(once - twice).max() <= np.abs(once).max() / 100
+
+
+def test_among_equals_the_lowest_channels_are_the_four_largest():
+    x = np.zeros((1, 128), np.float32)
+    x[0, [90, 20, 70, 50, 60]] = [2, -2, 2, 2, 2]
+    channels = row_format("int8-b64-t4", 128).encode(x)[0, 4:12].view("<u2")
+    assert channels.tolist() == [20, 50, 60, 70]
+
+
+def test_zeros_denormals_and_the_largest_floats_survive():
+    form = row_format("int8-b64-t4", 128)
+    x = np.zeros((4, 128), np.float32)
+    x[1] = 2.0**-149
+    x[2, :4] = np.finfo(np.float32).max
+    x[3] = -127 * 65504
+    decoded = form.decode(form.encode(x))
+    assert not decoded[0].any()
+    assert not decoded[1].any()
+    assert (np.abs(decoded[2, :4] / np.finfo(np.float32).max - 1) < 1e-4).all()
+    assert np.allclose(decoded[3], x[3], rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_refused(name, bad):
+    x = rows_of(576, 3)
+    x[1, 200] = bad
+    with pytest.raises(NonFiniteActivation):
+        row_format(name, 576).encode(x)
+
+
+def test_more_than_four_values_beyond_a_half_precision_scale_are_refused():
+    x = rows_of(128, 1)
+    x[0, :4] = 1e30
+    row_format("int8-b64-t4", 128).encode(x)
+    x[0, 5] = 1e30
+    with pytest.raises(NonFiniteActivation, match="cannot hold"):
+        row_format("int8-b64-t4", 128).encode(x)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_wrong_shapes_and_dtypes_are_refused(name):
+    form = row_format(name, 64)
+    for values in (np.zeros((2, 63), np.float32), np.zeros(64, np.float32), np.zeros((2, 64))):
+        with pytest.raises(ShapeMismatch, match="want float32"):
+            form.encode(values)
+    for rows in (np.zeros((2, form.row_bytes - 1), np.uint8), np.zeros((2, form.row_bytes), np.int8)):
+        with pytest.raises(ShapeMismatch, match="want uint8"):
+            form.decode(rows)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_rows_are_fine(name):
+    form = row_format(name, 64)
+    rows, values = form.round_trip(np.zeros((0, 64), np.float32))
+    assert rows.shape == (0, form.row_bytes)
+    assert form.decode(rows).shape == values.shape == (0, 64)
+
+
+def test_a_strangers_row_is_checked():
+    form = row_format("int8-b64-t4", 128)
+    good = form.encode(rows_of(128, 1))
+
+    def tampered(at: int, value: np.generic) -> np.ndarray:
+        rows = good.copy()
+        raw = np.frombuffer(value.tobytes(), np.uint8)
+        rows[0, at : at + len(raw)] = raw
+        return rows
+
+    for at, value in [
+        (4, np.uint16(128)),  # a channel outside the row
+        (4, np.uint16(good[0, 6:8].view("<u2")[0])),  # a channel twice
+        (0, np.float32(np.nan)),
+        (0, np.float32(-1)),
+        (0, np.float32(2e34)),
+        (20, np.float16(np.inf)),
+        (20, np.float16(-1)),
+        (22, np.float16(np.nan)),
+    ]:
+        with pytest.raises(BadFrame):
+            form.decode(tampered(at, value))
+
+
+@pytest.mark.parametrize("scale", [np.nan, np.inf, -1.0, 2e34])
+def test_a_strangers_wide_row_is_checked(scale):
+    form = row_format("int16-row", 16)
+    rows = form.encode(rows_of(16, 1))
+    rows[0, :4] = np.frombuffer(np.float32(scale).tobytes(), np.uint8)
+    with pytest.raises(BadFrame, match="scale"):
+        form.decode(rows)
+
+
+@given(raw=st.binary(min_size=152, max_size=152))
+@settings(max_examples=200, deadline=None)
+def test_any_bytes_decode_to_finite_values_or_a_typed_error(raw):
+    form = row_format("int8-b64-t4", 128)
+    try:
+        values = form.decode(np.frombuffer(raw, np.uint8).reshape(1, -1))
+    except BadFrame:
+        return
+    assert np.isfinite(values).all()
+
+
+def test_unknown_formats_and_impossible_widths_are_refused():
+    with pytest.raises(UnsupportedModel, match="int8-b64-t4"):
+        row_format("bf16", 64)
+    with pytest.raises(UnsupportedModel):
+        row_format("int8-b64-t4", 3)
+    with pytest.raises(UnsupportedModel):
+        row_format("int8-b64-t4", 65537)
+    with pytest.raises(UnsupportedModel):
+        row_format("int16-row", 0)

@@ -1,0 +1,120 @@
+"""A random Llama small enough for unit tests, converted from a GGUF file written here, so tests take the publisher's path.
+
+3 layers, hidden 128, 4 heads over 2 key heads, ffn 320, vocab 272, context 96; byte-level BPE with three control tokens.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from ostraka.crypto.merkle import merkle_root
+from ostraka.model import BlockInfo, Manifest, Tokenizer
+from ostraka_worker.convert import Converted, convert_gguf
+
+LAYERS, HIDDEN, HEADS, KV_HEADS, FFN, VOCAB, CONTEXT = 3, 128, 4, 2, 320, 272, 96
+HEAD_DIM = HIDDEN // HEADS
+CID = "b" + "a" * 58  # a content store would name the files; engine and manifest only look at its form
+CONTROL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+CHAT = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+
+
+def byte_alphabet() -> list[str]:
+    """The 256 printable characters byte-level BPE writes bytes with, byte 0 first."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    rest = [b for b in range(256) if b not in printable]
+    return [chr(b) if b in printable else chr(256 + rest.index(b)) for b in range(256)]
+
+
+def write_gguf(path: Path, *, seed: int = 0, tied: bool = True) -> None:
+    import gguf
+
+    random = np.random.Generator(np.random.PCG64(seed))
+
+    def weight(*shape: int) -> np.ndarray:
+        w = random.standard_normal(shape).astype(np.float32) / np.float32(np.sqrt(shape[-1]))
+        # A few heavy channels, so that outliers occur as they do in trained models.
+        w[..., random.integers(0, shape[-1], 2)] *= 6
+        return w
+
+    merges = [f"{a} {b}" for a, b in zip("thanerinonatrees", "heaneriononatress", strict=False)]
+    merges = list(dict.fromkeys(merges))[:13]
+    tokens = [*CONTROL, *byte_alphabet(), *(m.replace(" ", "") for m in merges)]
+    assert len(tokens) == len(set(tokens)) == VOCAB
+    w = gguf.GGUFWriter(str(path), "llama")
+    w.add_name("tiny")
+    w.add_license("apache-2.0")
+    w.add_block_count(LAYERS)
+    w.add_context_length(CONTEXT)
+    w.add_embedding_length(HIDDEN)
+    w.add_feed_forward_length(FFN)
+    w.add_head_count(HEADS)
+    w.add_head_count_kv(KV_HEADS)
+    w.add_rope_dimension_count(HEAD_DIM)
+    w.add_rope_freq_base(10000.0)
+    w.add_layer_norm_rms_eps(1e-5)
+    w.add_tokenizer_model("gpt2")
+    w.add_tokenizer_pre("smollm")
+    w.add_token_list(tokens)
+    w.add_token_types([3] * len(CONTROL) + [1] * (VOCAB - len(CONTROL)))
+    w.add_token_merges(merges)
+    w.add_bos_token_id(1)
+    w.add_eos_token_id(2)
+    w.add_chat_template(CHAT)
+    w.add_tensor("token_embd.weight", weight(VOCAB, HIDDEN))
+    if not tied:
+        w.add_tensor("output.weight", weight(VOCAB, HIDDEN))
+    w.add_tensor("output_norm.weight", 1 + weight(HIDDEN))
+    for layer in range(LAYERS):
+        for name, shape in {
+            "attn_norm": (HIDDEN,),
+            "ffn_norm": (HIDDEN,),
+            "attn_q": (HIDDEN, HIDDEN),
+            "attn_k": (KV_HEADS * HEAD_DIM, HIDDEN),
+            "attn_v": (KV_HEADS * HEAD_DIM, HIDDEN),
+            "attn_output": (HIDDEN, HIDDEN),
+            "ffn_gate": (FFN, HIDDEN),
+            "ffn_up": (FFN, HIDDEN),
+            "ffn_down": (HIDDEN, FFN),
+        }.items():
+            w.add_tensor(f"blk.{layer}.{name}.weight", weight(*shape) + (len(shape) == 1))
+    w.write_header_to_file()
+    w.write_kv_data_to_file()
+    w.write_tensors_to_file()
+    w.close()
+
+
+def manifest_of(converted: Converted, wire: str = "int8-b64-t4") -> Manifest:
+    tokenizer = converted.tokenizer
+    return Manifest(
+        name="tiny",
+        arch=converted.config,
+        tokenizer=Tokenizer(
+            cid=CID,
+            bytes=len(tokenizer.tokenizer_json),
+            sha256=hashlib.sha256(tokenizer.tokenizer_json).hexdigest(),
+            chat_template=tokenizer.chat_template,
+            bos=tokenizer.bos,
+            eos=tokenizer.eos,
+        ),
+        blocks=tuple(
+            BlockInfo(b.index, b.kind, CID, b.sha256, b.bytes, b.work, b.out_bytes) for b in converted.blocks
+        ),
+        shard_root=merkle_root([bytes.fromhex(b.sha256) for b in converted.blocks]).hex(),
+        wire=wire,
+    )
+
+
+@functools.cache
+def tiny_model(seed: int = 0, wire: str = "int8-b64-t4") -> tuple[Manifest, dict[int, bytes]]:
+    """(manifest, block files). `files.__getitem__` is a `load` for `Stage`."""
+    files: dict[int, bytes] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "tiny.gguf"
+        write_gguf(path, seed=seed)
+        converted = convert_gguf(path, lambda index, kind, file: files.__setitem__(index, file), wire=wire)
+    return manifest_of(converted, wire), files
