@@ -63,6 +63,10 @@ class Board:
         beats = [msgspec.json.decode(v, type=Heartbeat) for v in values if v]
         return {b.node_id: b for b in beats}
 
+    def forget(self, node_id: int) -> None:
+        """Drops a node from the list until it beats again."""
+        self.redis.delete(f"{PREFIX}node:{node_id}")
+
     def set_placement(self, node_id: int, model: str, start: int, stop: int) -> None:
         self.redis.set(f"{PREFIX}placement:{node_id}", msgspec.json.encode([model, start, stop]))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from typing import Any
 
 from ostraka.crypto.eip712 import assignment_message, sign
@@ -16,6 +17,7 @@ from ostraka_orchestrator.desk import Desk, log
 from ostraka_orchestrator.planner import NodeProfile, choose_routes
 
 RUN_TIMEOUT_S = 3_000.0
+CONNECT_TIMEOUT_S = 2.0
 TRACE_TIMEOUT_S = 30.0
 
 
@@ -85,10 +87,22 @@ def run_replica(desk: Desk, job_id: int, replica: int, claimed: list[int] | None
     except OstrakaError as error:
         log.warning("job %d replica %d failed: %s", job_id, replica, error)
         desk.board.put_replica(job_id, replica, {"error": str(error), "stages": planned.stages})
+        _forget_dead(desk, planned)
         desk.board.tell(job_id, {"type": "replica_failed", "replica": replica, "message": str(error)})
         return None
     finally:
         peer.close()
+
+
+def _forget_dead(desk: Desk, planned: PlannedReplica) -> None:
+    """A node that takes no connection gets no more work until it beats again; its last heartbeat would keep it listed."""
+    for (node_id, *_), endpoint in zip(planned.stages, planned.endpoints, strict=True):
+        host, _, port = endpoint.rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), CONNECT_TIMEOUT_S).close()
+        except OSError:
+            log.warning("node %d at %s takes no connection; no work for it until it beats again", node_id, endpoint)
+            desk.board.forget(node_id)
 
 
 def _replica_done(desk: Desk, job_id: int, replica: int, planned: PlannedReplica, done: Done) -> None:

@@ -16,6 +16,7 @@ def house():
 @pytest.fixture
 def world(house):
     chain.snapshot()
+    house.others.clear()
     yield house
     house.check_conserved()
     chain.revert()

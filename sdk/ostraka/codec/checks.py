@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ostraka.errors import ShapeMismatch
+from ostraka.errors import NonFiniteActivation, ShapeMismatch
 
-# No encoder writes more for int16 values: the largest fp32 / 32767.
-LARGEST_SCALE = np.float32(1.0385e34)
+LARGEST_VALUE = np.float32(2.0**126)
+# A row scale of int16 values: no encoder writes more, and 32768 times it is still finite.
+LARGEST_SCALE = LARGEST_VALUE / np.float32(32767)
 
 
 def check_values(values: npt.NDArray[Any], width: int) -> None:
@@ -23,3 +24,9 @@ def check_rows(rows: npt.NDArray[Any], row_bytes: int) -> None:
     """Raises `ShapeMismatch` unless `rows` is uint8 [T, row_bytes]."""
     if rows.ndim != 2 or rows.shape[1] != row_bytes or rows.dtype != np.uint8:
         raise ShapeMismatch(f"rows: want uint8 [T, {row_bytes}], got {rows.dtype} {list(rows.shape)}")
+
+
+def check_range(largest: npt.NDArray[np.float32]) -> None:
+    """Raises `NonFiniteActivation` unless every row's largest magnitude can be carried. NaN cannot."""
+    if not (largest <= LARGEST_VALUE).all():
+        raise NonFiniteActivation("activations: a row holds NaN, infinity or more than 2^126; nothing of it may be hashed")

@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ostraka.codec.checks import LARGEST_SCALE, check_rows, check_values
-from ostraka.errors import BadFrame, NonFiniteActivation, UnsupportedModel
+from ostraka.codec.checks import LARGEST_SCALE, check_range, check_rows, check_values
+from ostraka.errors import BadFrame, UnsupportedModel
 
 _INT16_MAX = np.float32(32767)
 _SMALLEST = np.float32(2.0**-100)  # as in int8_b64_t4
@@ -36,8 +36,7 @@ class Int16Row:
     def round_trip(self, values: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
         check_values(values, self.width)
         largest = np.abs(values).max(axis=1, keepdims=True)
-        if not np.isfinite(largest).all():
-            raise NonFiniteActivation("activations: a row holds NaN or infinity; nothing of it may be hashed")
+        check_range(largest)
         scale = np.maximum(largest, _SMALLEST) / _INT16_MAX
         whole = np.rint(values / scale) + np.float32(0)  # no -0.0: an integer cannot carry it
         rows = np.empty((len(values), self.row_bytes), np.uint8)

