@@ -21,16 +21,23 @@ class Params:
     max_window_s: int = 86_400
     reveal_window_s: int = 300
     challenge_window_s: int = 3_600
-    unbonding_period_s: int = 14 * 86_400
+    unbonding_period_s: int = 14 * 86_400  # at least twice the longest job with reveal and challenge
     jail_period_s: int = 86_400
 
 
 PRESETS: dict[str, Params] = {
     "main": Params(),
-    "test": Params(min_window_s=20, reveal_window_s=60, challenge_window_s=300, unbonding_period_s=3_600),
+    "test": Params(
+        min_window_s=20, max_window_s=1_200, reveal_window_s=60, challenge_window_s=300, unbonding_period_s=3_600
+    ),
     # For a network on one machine: a person is waiting at the screen.
     "local": Params(
-        min_window_s=10, reveal_window_s=30, challenge_window_s=60, unbonding_period_s=20 * 60, jail_period_s=60
+        min_window_s=10,
+        max_window_s=300,
+        reveal_window_s=30,
+        challenge_window_s=60,
+        unbonding_period_s=20 * 60,
+        jail_period_s=60,
     ),
 }
 

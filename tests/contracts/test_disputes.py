@@ -20,6 +20,7 @@ from world.market import (
     RULES,
     STAKE,
     World,
+    honest,
     next_block_at,
     now,
 )
@@ -33,7 +34,7 @@ def outvoted(world: World, trace: Trace | None = None, **plan):
     job = world.submit()
     job.commit(0)
     job.commit(1)
-    job.commit(2, trace or job.honest().wrong_at(6, 3), **plan)
+    job.commit(2, trace or honest().wrong_at(6, 3), **plan)
     job.reveal_all()
     job.finalize()
     assert job.state == AGREED
@@ -62,11 +63,8 @@ def check_blamed(world: World, job, before: Counter, guilty: int, stake: int = S
 class TestGivenAWrongBlock:
     @pytest.mark.parametrize("border", range(BLOCKS + 1))
     def test_when_it_is_pinpointed_the_stage_that_holds_it_should_pay(self, world: World, border: int):
-        job, before = outvoted(world)
-        trace = job.done[2].trace
-        assert trace == job.honest().wrong_at(6, 3)
         # Border 0 is the token that the lead fed; border c lies behind block c - 1.
-        job, before = outvoted(world, job.honest().wrong_at(6, border), nodes=[world.serving[6], world.serving[7]])
+        job, before = outvoted(world, honest().wrong_at(6, border))
         supply = world.token.totalSupply()
         sent = job.pinpoint(2, 1, 6)
         block = max(border - 1, 0)
@@ -85,8 +83,7 @@ class TestGivenAWrongBlock:
 
     @pytest.mark.parametrize("position", [0, 9])
     def test_when_it_is_at_the_first_or_last_position_it_should_be_shown_there(self, world: World, position: int):
-        world_job = world.submit()
-        job, before = outvoted(world, world_job.honest().wrong_at(position, 2))
+        job, before = outvoted(world, world_honest().wrong_at(position, 2))
         job.pinpoint(2, 0, position)
         check_blamed(world, job, before, 0)
 
@@ -113,7 +110,7 @@ class TestGivenAWrongBlock:
         job = world.submit()
         guilty = job.nodes_of(2)[1].operator
         world.vault.requestUnstake(STAKE - job.lock - 3, guilty.pays)
-        job.commit_all(None, None, job.honest().wrong_at(6, 3))
+        job.commit_all(None, None, honest().wrong_at(6, 3))
         job.reveal_all()
         job.finalize()
         next_block_at(job.view["challengeDeadline"] - 1)
@@ -133,8 +130,7 @@ class TestGivenAWrongBlock:
 
 class TestGivenAWrongWord:
     def test_when_the_trace_is_right_but_the_output_differs_the_lead_should_pay_without_proof(self, world: World):
-        first = world.submit()
-        job, before = outvoted(world, first.honest().with_output(sha(b"a lie")))
+        job, before = outvoted(world, honest().with_output(sha(b"a lie")))
         nothing = {"previous": bytes(32), "loser_digests": [], "winner_digests": [], "loser_proof": [], "winner_proof": []}
         sent = job.pinpoint(2, 0, 0, **nothing)
         check_blamed(world, job, before, 0)
@@ -143,8 +139,7 @@ class TestGivenAWrongWord:
     @pytest.mark.parametrize("units", [7, 13])
     def test_when_it_stopped_elsewhere_the_lead_should_pay(self, world: World, units: int):
         """Equal links up to the end of the shorter trace."""
-        first = world.submit()
-        trace = first.honest(max(10, units)).cut(units)
+        trace = honest(max(10, units)).cut(units)
         job, before = outvoted(world, trace)
         job.pinpoint(2, 0, min(10, units) - 1)
         check_blamed(world, job, before, 0)
@@ -164,8 +159,8 @@ class TestGivenAWrongWord:
             def proof(self, position: int) -> list[bytes]:
                 return [level[(position >> i) ^ 1] for i, level in enumerate(levels_of(self.tree())[:-1])]
 
-        honest = world.submit().honest()
-        job, before = outvoted(world, Padded(honest.first, honest.rows, honest.output))
+        right = honest()
+        job, before = outvoted(world, Padded(right.first, right.rows, right.output))
         job.pinpoint(2, 0, 9)
         check_blamed(world, job, before, 0)
 
@@ -179,11 +174,11 @@ class TestGivenABadProof:
             (("ResultMismatch", 2, lost.hash, ANY), {"lost": (11, *lost.result[1:])}),
             (("ResultMismatch", 2, lost.hash, ANY), {"lost": won.result}),
             (("ResultMismatch", 0, won.hash, ANY), {"won": lost.result}),
-            (("NotWinner", job.id, 2), {"winner": 2}),
-            (("NotWinner", job.id, 3), {"winner": 3}),
-            (("NotWinner", job.id, 200), {"winner": 200}),
-            (("NotOutvoted", job.id, 1), {"loser": 1}),
-            (("NotOutvoted", job.id, 200), {"loser": 200}),
+            (("NotWinner", job.id, 2), {"its_winner": 2}),
+            (("NotWinner", job.id, 3), {"its_winner": 3}),
+            (("NotWinner", job.id, 200), {"its_winner": 200}),
+            (("NotOutvoted", job.id, 1), {"its_loser": 1}),
+            (("NotOutvoted", job.id, 200), {"its_loser": 200}),
             (("UnknownJob", 99), {"job": 99}),
         ]:
             with refused(*refusal):
@@ -211,7 +206,7 @@ class TestGivenABadProof:
             (("TraceRootMismatch", 0, won.root, ANY), {"winner_digests": framed}),
             (("TraceRootMismatch", 2, lost.root, ANY), {"previous": sha(b"another past")}),
             (("TraceRootMismatch", 2, lost.root, ANY), {"loser_proof": won.proof(6)}),
-            (("TraceRootMismatch", 2, lost.root, ANY), {"position": 7}),
+            (("TraceRootMismatch", 2, lost.root, ANY), {"its_position": 7}),
         ]:
             with refused(*refusal):
                 job.pinpoint(2, 0, 6, **changes)
@@ -228,8 +223,7 @@ class TestGivenABadProof:
             job.pinpoint(2, 0, 5)
 
     def test_when_the_position_is_in_neither_or_one_trace_only_it_should_be_refused(self, world: World):
-        first = world.submit()
-        job, _ = outvoted(world, first.honest().cut(7))
+        job, _ = outvoted(world, honest().cut(7))
         for position in (7, 10, 2**32 - 1):
             with refused("PositionOutOfRange", position, 7):
                 job.pinpoint(2, 0, position)
@@ -295,7 +289,7 @@ class TestGivenNobodyPinpoints:
 class TestGivenTwoReplicasAreOutvoted:
     def test_when_one_is_pinpointed_and_one_forfeits_the_job_should_then_be_final(self, world: World):
         job = world.submit(replicas=5)
-        wrong = [None, job.honest().wrong_at(2, 3), None, job.honest().wrong_at(5, 1), None]
+        wrong = [None, honest().wrong_at(2, 3), None, honest().wrong_at(5, 1), None]
         for index, trace in enumerate(wrong):
             job.commit(index, trace, nodes=[world.serving[index]])
         job.reveal_all()
@@ -316,7 +310,7 @@ class TestGivenTwoReplicasAreOutvoted:
 
     def test_when_both_did_the_same_wrong_both_should_be_judged(self, world: World):
         job = world.submit(replicas=5)
-        wrong = job.honest().wrong_at(2, 3)
+        wrong = honest().wrong_at(2, 3)
         for index in range(5):
             job.commit(index, wrong if index > 2 else None, nodes=[world.serving[index]])
         job.reveal_all()
@@ -330,7 +324,7 @@ class TestGivenTwoReplicasAreOutvoted:
 class TestGivenAJobThatIsNotAgreed:
     def test_when_anyone_disputes_it_should_be_refused(self, world: World):
         job = world.submit()
-        job.commit_all(None, None, job.honest().wrong_at(6, 3))
+        job.commit_all(None, None, honest().wrong_at(6, 3))
         with refused("WrongState", job.id, ANY):
             job.pinpoint(2, 0, 6)
         with refused("WrongState", job.id, ANY):

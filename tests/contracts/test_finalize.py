@@ -16,6 +16,7 @@ from world.market import (
     RULES,
     STAKE,
     World,
+    honest,
     next_block_at,
     now,
 )
@@ -41,11 +42,11 @@ class TestGivenThreeReplicasThatAgree:
         assert Counter(world.balances()) == want
         assert sum(want.values()) == job.price_cap
         assert (job.state, job.view["escrow"], job.view["units"]) == (FINAL, 0, 10)
-        assert job.view["resultHash"] == "0x" + job.honest().hash.hex()
+        assert job.view["resultHash"] == "0x" + honest().hash.hex()
         assert [world.market.replica(job.id, i)["state"] for i in range(3)] == [R_WON] * 3
         assert dict(sent.events["JobAgreed"]) == {
             "jobId": job.id,
-            "resultHash": "0x" + job.honest().hash.hex(),
+            "resultHash": "0x" + honest().hash.hex(),
             "winners": 0b111,
             "outvoted": 0,
         }
@@ -86,13 +87,13 @@ class TestGivenThreeReplicasThatAgree:
         job = world.submit()
         job.commit_all()
         job.reveal_all()
-        honest = job.stages
-        richer = [(*honest[0][0][:3], 10_000), (*honest[0][1][:3], 0)]
+        right = job.stages
+        richer = [(*right[0][0][:3], 10_000), (*right[0][1][:3], 0)]
         hashes = [world.market.replica(job.id, i)["assignmentHash"] for i in range(3)]
-        for wrong, index in (([richer, *honest[1:]], 0), ([honest[1], honest[0], honest[2]], 0), ([*honest[:2], []], 2)):
+        for wrong, index in (([richer, *right[1:]], 0), ([right[1], right[0], right[2]], 0), ([*right[:2], []], 2)):
             with refused("StagesMismatch", job.id, index, bytes.fromhex(hashes[index].hex().removeprefix("0x")), ANY):
                 world.market.finalize(job.id, wrong, world.stranger.pays)
-        for given in ([], honest[:2], [*honest, []]):
+        for given in ([], right[:2], [*right, []]):
             with refused("ReplicaCountWrong", len(given), 3):
                 world.market.finalize(job.id, given, world.stranger.pays)
 
@@ -108,7 +109,7 @@ class TestGivenNobodyCommitted:
 class TestGivenOneReplicaIsOutvoted:
     def test_when_anyone_finalizes_winners_should_be_paid_and_the_losers_price_be_kept(self, world: World):
         job = world.submit()
-        sent = job.run(None, job.honest().wrong_at(4, 2), None)
+        sent = job.run(None, honest().wrong_at(4, 2), None)
         reserve = 10 * PRICE
         want = paid(job.done[0], job.done[2]) + Counter(requester=job.price_cap - 3 * 10 * PRICE)
         assert Counter(world.balances()) == want
@@ -125,7 +126,7 @@ class TestGivenOneReplicaIsOutvoted:
     def test_when_the_wrong_one_revealed_first_the_majority_should_still_win(self, world: World):
         for order in ((1, 0, 2), (1, 2, 0), (0, 1, 2)):
             job = world.submit()
-            job.commit_all(None, job.honest(7).wrong_at(4, 2), None)
+            job.commit_all(None, honest(7).wrong_at(4, 2), None)
             for index in order:
                 job.reveal(index)
             job.finalize()
@@ -184,7 +185,7 @@ class TestGivenAWithheldReveal:
 class TestGivenNoMajority:
     def test_when_all_three_differ_it_should_return_everything_and_punish_nobody(self, world: World):
         job = world.submit()
-        job.run(None, job.honest().wrong_at(1, 1), job.honest().wrong_at(2, 2))
+        job.run(None, honest().wrong_at(1, 1), honest().wrong_at(2, 2))
         assert Counter(world.balances()) == Counter(requester=job.price_cap)
         assert (job.state, job.view["escrow"]) == (FAILED, 0)
         for node in world.serving:
@@ -192,12 +193,12 @@ class TestGivenNoMajority:
 
     def test_when_two_of_two_differ_it_should_fail(self, world: World):
         job = world.submit(replicas=2)
-        job.run(None, job.honest().wrong_at(1, 1))
+        job.run(None, honest().wrong_at(1, 1))
         assert job.state == FAILED
 
     def test_when_half_of_four_agree_it_should_fail(self, world: World):
         job = world.submit(replicas=4)
-        wrong = job.honest().wrong_at(1, 1)
+        wrong = honest().wrong_at(1, 1)
         job.run(None, wrong, None, wrong)
         assert job.state == FAILED
 
@@ -249,7 +250,7 @@ class TestGivenOtherNumbersOfReplicas:
 
     def test_when_there_are_seven_four_should_be_enough(self, world: World):
         job = world.submit(replicas=7)
-        wrong = job.honest(9).wrong_at(0, 1)
+        wrong = honest(9).wrong_at(0, 1)
         traces = [wrong, wrong, wrong, None, None, None, None]
         for index, trace in enumerate(traces):
             job.commit(index, trace, nodes=[world.serving[index]])

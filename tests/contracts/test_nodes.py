@@ -13,6 +13,7 @@ from world.market import (
     N_NONE,
     N_PENDING,
     World,
+    honest,
     next_block_at,
     now,
 )
@@ -135,7 +136,7 @@ class TestGivenAnActiveNode:
 class TestGivenAJailedNode:
     def jailed(self, world: World):
         job = world.submit()
-        job.run(None, None, job.honest().wrong_at(3, 4))
+        job.run(None, None, honest().wrong_at(3, 4))
         node = job.nodes_of(2)[1]
         job.pinpoint(2, 0, 3)
         return node, now() + JAIL
@@ -160,7 +161,7 @@ class TestGivenAJailedNode:
     def test_when_a_job_of_another_time_blames_it_again_it_should_stay_longer(self, world: World):
         first, second = world.submit(), world.submit()
         for job in (first, second):
-            job.run(None, None, job.honest().wrong_at(3, 4))
+            job.run(None, None, honest().wrong_at(3, 4))
         node = first.nodes_of(2)[1]
         first.pinpoint(2, 0, 3)
         until = world.nodes.node(node.id)["jailedUntil"]
@@ -171,7 +172,7 @@ class TestGivenAJailedNode:
 class TestGivenANodeThatLeftBeforeItsFraudWasShown:
     def test_when_it_is_blamed_the_slash_should_still_go_through(self, world: World):
         job = world.submit()
-        job.run(None, None, job.honest().wrong_at(3, 4))
+        job.run(None, None, honest().wrong_at(3, 4))
         node = job.nodes_of(2)[1]
         world.nodes.exit(node.id, node.operator.pays)
         before = world.staked(node.operator)

@@ -9,6 +9,7 @@ from world.market import (
     REVEAL_WINDOW,
     REVEALING,
     World,
+    honest,
     next_block_at,
     now,
 )
@@ -156,6 +157,6 @@ class TestGivenACopier:
 class TestGivenManyUnits:
     def test_when_a_job_uses_all_its_units_it_should_pay_all_of_them(self, world: World):
         job = world.submit()
-        job.run(*[job.honest(MAX_UNITS)] * 3)
+        job.run(*[honest(MAX_UNITS)] * 3)
         assert job.view["units"] == MAX_UNITS
         assert world.balance(world.requester) == 5, "what the cap was above the price"

@@ -36,7 +36,8 @@ def test_the_wheel_holds_every_module_and_every_artifact(built):
 
 def test_the_sdist_holds_the_contracts_and_no_weights(built):
     (sdist,) = built.glob("*.tar.gz")
-    names = tarfile.open(sdist).getnames()
+    with tarfile.open(sdist) as archive:
+        names = archive.getnames()
     assert any(n.endswith("contracts/JobMarket.sol") for n in names)
     assert not any(n.endswith((".gguf", ".safetensors")) for n in names)
     assert sdist.stat().st_size < 10 << 20

@@ -2,7 +2,7 @@
 # Runs the contract tests with Brownie on a Ganache of their own.
 #   tools/contracts/test.sh                    all tests
 #   tools/contracts/test.sh --gas              measure gas, write contracts/gas-snapshot.json
-#   tools/contracts/test.sh -k pinpoint -x     other arguments go to pytest
+#   tools/contracts/test.sh tests/contracts/test_vault.py -x     a path, and options of pytest
 # Needs `npm ci`, and .venv-contracts from tests/contracts/requirements.txt (made here where it is missing).
 # Writes nothing outside the repository: Brownie's home is a folder in .venv-contracts for the time of the run.
 set -euo pipefail
@@ -63,19 +63,16 @@ for _ in $(seq 150); do
   sleep 0.2
 done
 
-targets=(tests/contracts)
+arguments=("$@")
 if [ "${1:-}" = --gas ]; then
-  shift
   export OSTRAKA_WRITE_GAS=1
-  targets=(tests/contracts/test_gas.py)
+  arguments=(tests/contracts/test_gas.py "${@:2}")
 fi
-for argument in "$@"; do
-  case "$argument" in tests/contracts/*) targets=() ;; esac
-done
+case "${arguments[0]:-}" in tests/contracts*) ;; *) arguments=(tests/contracts "${arguments[@]}") ;; esac
 
 status=0
 HOME="$home" SOLCX_BINARY_PATH="$home/.solcx" PATH="$root/node_modules/.bin:$PATH" PYTHONDONTWRITEBYTECODE=1 \
-  "$venv/bin/brownie" test "${targets[@]}" --network ganache "$@" &
+  "$venv/bin/brownie" test "${arguments[@]}" --network ganache &
 brownie_pid=$!
 wait "$brownie_pid" || status=$?
 brownie_pid=

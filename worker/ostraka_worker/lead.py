@@ -51,6 +51,7 @@ class Lead:
 
     async def run(self, node: Node, message: Run) -> AsyncIterator[Token | Done]:
         """Generates (or checks a claim), then commits. Tokens are passed on as they come."""
+        runner = node.runner  # a node without blocks says so before it says anything else
         job = decode_input(message.job_input)
         job.check(node.vocab, node.context)
         opening = Open(message.session, message.route, 0, job.digest, job.max_units)
@@ -58,10 +59,10 @@ class Lead:
         try:
 
             async def forward(position: int, tokens: Sequence[int], sample_from: int) -> tuple[list[int], Digests]:
-                sampled, behind = await node.runner.step(session, position, tokens, None, sample_from)
+                sampled, behind = await runner.step(session, position, tokens, None, sample_from)
                 return sampled, with_input(session, position, behind)
 
-            driver = Drive(forward, lambda length: node.runner.truncate(session, length), job, message.claimed)
+            driver = Drive(forward, lambda length: runner.truncate(session, length), job, message.claimed)
             began = first = time.monotonic()
             async for index, token in driver.run():
                 if index == 0:

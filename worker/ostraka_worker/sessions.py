@@ -102,12 +102,13 @@ class Runner:
         """Sampled tokens, and digests of borders start+1 … B: this node's and all behind it."""
         async with session.lock:
             count = len(tokens) if tokens is not None else len(rows) if rows is not None else 0
-            session.state = session.state.step(position, count)
+            state = session.state.step(position, count)
             incoming = token_digests(tokens) if tokens is not None else row_digests(rows)  # type: ignore[arg-type]
             loop = asyncio.get_running_loop()
             result = await loop.run_in_executor(
                 self._executor, self._compute, session, position, tokens, rows, sample_from
             )
+            session.state = state  # not before: rows that the engine refuses leave the session as it was
             session.inputs.append(incoming)
             session.outputs.append(result.digests)
             if session.next_peer is None:

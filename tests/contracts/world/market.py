@@ -33,6 +33,11 @@ R_NONE, R_COMMITTED, R_REVEALED, R_WON, R_OUTVOTED, R_JUDGED = range(6)
 N_NONE, N_PENDING, N_ACTIVE, N_DRAINING, N_EXITING, N_EXITED, N_JAILED = range(7)
 
 
+def honest(units: int = 10) -> Trace:
+    """What the model really computes on the input."""
+    return honest_trace(MODEL, INPUT, units, BLOCKS)
+
+
 def now() -> int:
     return web3.eth.get_block("latest")["timestamp"]
 
@@ -199,9 +204,6 @@ class Job:
     def lock(self) -> int:
         return RULES.job_lock(self.max_price)
 
-    def honest(self, units: int = 10) -> Trace:
-        return honest_trace(MODEL, INPUT, units, BLOCKS)
-
     def nodes_of(self, index: int) -> list[Node]:
         return self.world.serving[2 * index : 2 * index + 2]
 
@@ -212,7 +214,7 @@ class Job:
             one = [(nodes[0].id, 0, BLOCKS, 10_000)]
             two = [(nodes[0].id, 0, CUT, 6_667), (nodes[-1].id, CUT, BLOCKS, 3_333)]
             stages = one if len(nodes) == 1 else two
-        trace = trace or self.honest()
+        trace = trace or honest()
         salt = sha(b"salt", bytes([index]))
         lead = nodes[0].signer.address
         commitment = self.world.market_domain.commitment(self.id, index, lead, trace.hash, trace.root, salt)
@@ -276,16 +278,17 @@ class Job:
         return self.finalize()
 
     def proof(self, loser: int, winner: int, position: int, **changes) -> tuple:
+        """`changes` forge single fields, under the names below."""
         lost, won = self.done[loser].trace, self.done[winner].trace
         inside = position < min(lost.units, won.units)
         values = {
             "job": self.id,
-            "loser": loser,
-            "winner": winner,
+            "its_loser": loser,
+            "its_winner": winner,
             "stages": self.done[loser].stages,
             "lost": lost.result,
             "won": won.result,
-            "position": position,
+            "its_position": position,
             "previous": lost.previous(position) if inside else bytes(32),
             "loser_digests": list(lost.rows[position]) if inside else [],
             "winner_digests": list(won.rows[position]) if inside else [],
@@ -294,9 +297,11 @@ class Job:
         } | changes
         return tuple(values.values())
 
-    def pinpoint(self, loser: int, winner: int, position: int, sender: Actor | None = None, **changes):
-        proof = self.proof(loser, winner, position, **changes)
-        return self.world.market.pinpoint(proof, (sender or self.world.challenger).pays)
+    def pinpoint(self, loser: int, winner: int, position: int, **changes):
+        return self.send_proof(self.proof(loser, winner, position, **changes))
+
+    def send_proof(self, proof: tuple):
+        return self.world.market.pinpoint(proof, self.world.challenger.pays)
 
     def forfeit(self, index: int, sender: Actor | None = None):
         return self.world.market.forfeit(self.id, index, self.done[index].stages, (sender or self.world.stranger).pays)

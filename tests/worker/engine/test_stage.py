@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from tests.worker.engine.tiny import CONTEXT, VOCAB, tiny_model
 
 from ostraka.codec import dump_tensors, load_tensors, row_format
 from ostraka.crypto.trace import token_digest
@@ -22,7 +23,6 @@ from ostraka.errors import (
 from ostraka.model import Manifest
 from ostraka_worker.engine import Stage, StepRequest, generate_local, generate_on
 from ostraka_worker.kernels.gemm import Fp32Kernel, ReferenceKernel
-from tests.worker.engine.tiny import CONTEXT, VOCAB, tiny_model
 
 PROMPT = [1, 40, 41, 90, 200, 7, 7, 7, 133, 2, 55, 56, 57, 271, 0, 18, 19, 20, 21, 22]
 S, OTHER = b"session", b"other"

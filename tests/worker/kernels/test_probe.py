@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from ostraka.errors import ConfigError
 import ostraka_worker.kernels.probe as probe_module
+from ostraka.errors import ConfigError
 from ostraka_worker.kernels.gemm import Fp32Kernel, Int8Kernel, Kernel, ReferenceKernel, _Int8Packed
 from ostraka_worker.kernels.probe import pick_kernel, probe_kernel
 

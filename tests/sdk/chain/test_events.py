@@ -1,0 +1,85 @@
+"""Python's events and views against the committed ABI: a renamed field in a contract fails here first."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from ostraka.chain.artifacts import CONTRACTS, artifact, error_signatures
+from ostraka.chain.deploy import market_params
+from ostraka.chain.events import CLASSES, Event, snake
+from ostraka.params import PRESETS
+from ostraka.types import JobState, NodeStatus
+
+PLACE = {f.name for f in dataclasses.fields(Event)}
+
+
+def entries(kind):
+    return {e["name"]: e for name in CONTRACTS for e in artifact(name)["abi"] if e["type"] == kind}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_every_event_class_has_the_contracts_fields(name):
+    fields = [f.name for f in dataclasses.fields(CLASSES[name]) if f.name not in PLACE]
+    assert fields == [snake(i["name"]) for i in entries("event")[name]["inputs"]]
+
+
+def test_every_event_of_a_job_has_a_class():
+    about_jobs = {n for n, e in entries("event").items() if any(i["name"] == "jobId" for i in e["inputs"])}
+    assert about_jobs - {"FeesPaid"} <= set(CLASSES)
+
+
+def struct(contract, function):
+    (entry,) = [e for e in artifact(contract)["abi"] if e.get("name") == function and e["type"] == "function"]
+    return [c["name"] for c in entry["outputs"][0]["components"]]
+
+
+def test_views_are_read_in_the_contracts_order():
+    """`Market` reads struct fields by place; this is the order it relies on."""
+    assert struct("JobMarket", "job") == [
+        "state", "requester", "orchestrator", "modelId", "blocks", "replicas", "maxUnits", "units", "pricePerUnit",
+        "escrow", "deadline", "revealDeadline", "challengeDeadline", "committed", "revealed", "outvoted", "resultHash",
+    ]  # fmt: skip
+    assert struct("JobMarket", "replica") == ["state", "assignmentHash", "commitment", "resultHash"]
+    assert struct("NodeRegistry", "node") == ["operator", "status", "jailedUntil", "signer"]
+    assert struct("StakeVault", "account") == ["staked", "locked", "unbonding", "unlockAt"]
+
+
+def test_parameters_are_given_in_the_contracts_order():
+    names = struct("JobMarket", "params")
+    assert names[6:] == ["maxWindowSeconds", "revealWindowSeconds", "challengeWindowSeconds"]
+    for params in PRESETS.values():
+        values = dict(zip(names, market_params(params), strict=True))
+        assert values["protocolFeeBps"] == params.protocol_fee_bps
+        assert values["minWindowSeconds"] == params.min_window_s
+        assert values["revealWindowSeconds"] == params.reveal_window_s
+        assert values["challengeWindowSeconds"] == params.challenge_window_s
+        assert values["slashBps"] == params.slash_bps
+
+
+def test_stake_stays_slashable_longer_than_any_job_can_take():
+    for params in PRESETS.values():
+        longest = params.max_window_s + params.reveal_window_s + params.challenge_window_s
+        assert params.unbonding_period_s >= 2 * longest
+
+
+def test_enums_count_as_the_contracts_do():
+    source = entries("function")["job"]["outputs"][0]["components"][0]["internalType"]
+    assert source == "enum IJobMarket.JobState"
+    assert [s.name for s in JobState] == [
+        "NONE",
+        "OPEN",
+        "COMMITTING",
+        "REVEALING",
+        "AGREED",
+        "FINAL",
+        "CANCELLED",
+        "FAILED",
+    ]
+    assert [s.name for s in NodeStatus] == ["NONE", "PENDING", "ACTIVE", "DRAINING", "EXITING", "EXITED", "JAILED"]
+
+
+def test_no_two_custom_errors_share_a_selector():
+    names = {e["name"] for name in CONTRACTS for e in artifact(name)["abi"] if e["type"] == "error"}
+    assert len({e["name"] for e in error_signatures().values()}) == len(names)
