@@ -126,8 +126,9 @@ class World:
             "deadline": now() + 1 + window,
             "orchestrator": self.orchestrator.address,
         } | changes
-        self.market.submit(tuple(values.values()), self.requester.pays)
-        return Job(self, self.market.jobCount(), replicas, values["max_units"], values["deadline"], values["price_cap"])
+        sent = self.market.submit(tuple(values.values()), self.requester.pays)
+        job_id = sent.events["JobSubmitted"]["jobId"]
+        return Job(self, job_id, replicas, values["max_units"], values["deadline"], values["price_cap"], sent.gas_used)
 
     # ── looking at it ──
 
@@ -181,6 +182,7 @@ class Job:
     max_units: int
     deadline: int
     price_cap: int
+    submit_gas: int
     done: dict[int, Replica] = field(default_factory=dict)
 
     @property

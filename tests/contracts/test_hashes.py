@@ -1,0 +1,151 @@
+"""The contracts' hashing and arithmetic against Python: hashlib, eth-account, plain integers."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+from brownie.test import given
+from hypothesis import settings
+from hypothesis import strategies as st
+from world.market import World
+from world.money import ALL, Rules
+from world.signing import Domain
+from world.trace import depth, proof_of, result_hash, root_of, sha
+
+UNITS = st.integers(1, 2**32 - 1)
+DIGEST = st.binary(min_size=32, max_size=32)
+STAGE = st.tuples(st.integers(0, 2**64 - 1), *[st.integers(0, 2**16 - 1)] * 3)
+
+
+@pytest.fixture(scope="module")
+def library(house: World):
+    return house.deployer.account.deploy(house.project.LibraryHarness)
+
+
+def hexed(digest: bytes) -> str:
+    return "0x" + digest.hex()
+
+
+class TestGivenATrace:
+    @given(count=st.integers(1, 70), data=st.data())
+    @settings(max_examples=25)
+    def test_every_merkle_proof_should_lead_to_the_root(self, library, count, data):
+        values = [sha(b"value", bytes([i])) for i in range(count)]
+        index = data.draw(st.integers(0, count - 1))
+        proof = proof_of(values, index)
+        assert library.root(values[index], index, proof) == hexed(root_of(values))
+        assert library.depth(count) == len(proof)
+        if count > 1:
+            other = data.draw(st.integers(0, count - 1).filter(lambda i: i != index))
+            assert library.root(values[index], other, proof) != hexed(root_of(values))
+            assert library.root(values[other], index, proof) != hexed(root_of(values))
+
+    @given(count=UNITS)
+    @settings(max_examples=25)
+    def test_depth_should_be_the_binary_logarithm_rounded_up(self, library, count):
+        assert library.depth(count) == depth(count)
+
+    @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 8, 9, 2**31, 2**31 + 1, 2**32 - 1])
+    def test_depth_should_be_right_at_the_powers_of_two(self, library, count):
+        assert library.depth(count) == depth(count)
+
+    def test_a_node_should_not_pass_as_a_leaf(self, library):
+        """Two levels up, with the lower level's pair as the value: what a tree without prefixes would let through."""
+        values = [sha(bytes([i])) for i in range(4)]
+        leaves = [hashlib.sha256(b"\x00" + v).digest() for v in values]
+        right = hashlib.sha256(b"\x01" + leaves[2] + leaves[3]).digest()
+        left = hashlib.sha256(b"\x01" + leaves[0] + leaves[1]).digest()
+        assert library.root(left, 0, [right]) != hexed(root_of(values))
+
+    @given(previous=DIGEST, digests=st.lists(DIGEST, min_size=1, max_size=12))
+    @settings(max_examples=20)
+    def test_a_link_should_be_the_hash_of_all_before_and_its_row(self, library, previous, digests):
+        assert library.link(previous, digests) == hexed(sha(previous, *digests))
+
+    @given(units=UNITS, output=DIGEST, root=DIGEST)
+    @settings(max_examples=20)
+    def test_a_result_hash_should_be_packed_sha256(self, library, units, output, root):
+        assert library.resultHash(units, output, root) == hexed(result_hash(units, output, root))
+
+    @given(row=st.lists(DIGEST, min_size=1, max_size=8), data=st.data())
+    @settings(max_examples=20)
+    def test_the_first_difference_should_be_found(self, library, row, data):
+        changed = set(data.draw(st.lists(st.integers(0, len(row) - 1), max_size=3)))
+        other = [sha(b"changed", digest) if i in changed else digest for i, digest in enumerate(row)]
+        assert library.firstDifference(row, other) == min(changed, default=len(row))
+
+
+class TestGivenTypedData:
+    @given(job=st.integers(0, 2**256 - 1), replica=st.integers(0, 255), stages=st.lists(STAGE, max_size=6))
+    @settings(max_examples=25)
+    def test_an_assignment_should_hash_as_eth_account_says(self, library, job, replica, stages):
+        message = Domain(1337, library.address).assignment(job, replica, stages)
+        assert library.hashAssignment(job, replica, stages) == hexed(message.body)
+
+    @given(assignment=DIGEST, commitment=DIGEST)
+    @settings(max_examples=20)
+    def test_an_attestation_should_hash_as_eth_account_says(self, library, assignment, commitment):
+        message = Domain(1337, library.address).attestation(assignment, commitment)
+        assert library.hashAttestation(assignment, commitment) == hexed(message.body)
+
+    @given(job=st.integers(0, 2**256 - 1), replica=st.integers(0, 255), result=DIGEST, root=DIGEST, salt=DIGEST)
+    @settings(max_examples=20)
+    def test_a_commitment_should_hash_as_the_protocol_says(self, house, library, job, replica, result, root, salt):
+        sender = house.stranger.address
+        want = Domain(house.chain_id, library.address).commitment(job, replica, sender, result, root, salt)
+        assert library.hashCommitment(job, replica, sender, result, root, salt) == hexed(want)
+
+    def test_the_domains_should_be_what_wallets_are_told(self, house):
+        for contract in (house.market, house.nodes):
+            fields, name, version, chain_id, verifying, salt, extensions = contract.eip712Domain()
+            assert (name, version, chain_id, verifying) == ("Ostraka", "1", house.chain_id, contract.address)
+            assert (fields, extensions) == ("0x0f", ())
+            assert salt == "0x" + "00" * 32
+
+
+class TestGivenMoney:
+    @given(
+        price=st.integers(0, 2**128 - 1),
+        protocol=st.integers(0, 5_000),
+        royalty=st.integers(0, 1_000),
+        orchestrator=st.integers(0, 4_000),
+    )
+    @settings(max_examples=25)
+    def test_fees_should_add_up_to_the_price(self, library, price, protocol, royalty, orchestrator):
+        fees = library.takeFees(price, protocol, royalty, orchestrator)
+        assert sum(fees) == price
+        assert fees[:3] == tuple(price * bps // ALL for bps in (protocol, royalty, orchestrator))
+
+    @given(slashed=st.integers(0, 2**96 - 1), bps=st.integers(0, ALL), cap=st.integers(0, 2**96 - 1))
+    @settings(max_examples=25)
+    def test_a_slash_should_be_divided_as_the_model_says(self, library, slashed, bps, cap):
+        challenger, requester, burnt = library.splitSlash(slashed, bps, cap)
+        want = Rules.divide(slashed, bps, cap)
+        assert (challenger, requester, burnt) == (want.credits["challenger"], want.credits["requester"], want.burnt)
+        assert challenger + requester + burnt == slashed
+        assert requester <= cap
+
+
+class TestGivenSeats:
+    @given(
+        routes=st.lists(
+            st.lists(st.integers(1, 40) | st.just(2**32 - 1), min_size=1, max_size=11), min_size=1, max_size=6
+        )
+    )
+    @settings(max_examples=8)
+    def test_nobody_should_sit_in_two_routes(self, house, library, routes):
+        seated: list[int] = []
+        for route in routes:
+            taken = library.takeSeats(route, house.stranger.pays).return_value
+            clashes = [i for i, one in enumerate(route) if one in seated]
+            if clashes:
+                assert taken < len(route)
+                assert route[taken] in seated
+            else:
+                assert taken == len(route)
+                seated += route
+        words = [library.seatWord(i) for i in range(len(seated) // 8 + 1)]
+        packed = [word >> (32 * lane) & (2**32 - 1) for word in words for lane in range(8)]
+        assert packed[: len(seated)] == seated
+        assert not any(packed[len(seated) :])

@@ -1,0 +1,55 @@
+"""A token that calls back while it moves gets nothing for it."""
+
+from __future__ import annotations
+
+import pytest
+from world.market import (
+    INPUT,
+    JAIL,
+    MAX_UNITS,
+    MODEL,
+    PARAMS,
+    PRICE,
+    STAKE_RATIO,
+    UNBONDING,
+    World,
+    now,
+)
+
+
+@pytest.fixture
+def trap(world: World):
+    """A market over a hostile token; the token itself is a requester that has a refund to withdraw."""
+    deploy, project = world.deployer.account.deploy, world.project
+    token = deploy(project.ReentrantToken, world.deployer.address, 10**30)
+    vault = deploy(project.StakeVault, token, UNBONDING)
+    nodes = deploy(project.NodeRegistry, vault, JAIL)
+    shards = deploy(project.ShardRegistry, nodes, world.models, vault, STAKE_RATIO)
+    market = deploy(project.JobMarket, shards, world.treasury.address, PARAMS)
+    market.setOrchestrator(world.orchestrator.address, True, world.deployer.pays)
+    cap = MAX_UNITS * PRICE
+    token.transfer(token, 5 * cap, world.deployer.pays)
+    token.act(token, token.approve.encode_input(market, 2**256 - 1), world.stranger.pays)
+    request = (MODEL, INPUT, 1, MAX_UNITS, cap, now() + 1_000, world.orchestrator.address)
+    for _ in range(2):
+        token.act(market, market.submit.encode_input(request), world.stranger.pays)
+    token.act(market, market.cancel.encode_input(1), world.stranger.pays)
+    return token, market, cap, request
+
+
+class TestGivenATokenThatCallsBack:
+    def test_when_it_withdraws_again_during_a_withdrawal_it_should_get_its_balance_once(self, world: World, trap):
+        token, market, cap, _ = trap
+        token.callOnTransfer(market, market.withdraw.encode_input(), world.stranger.pays)
+        before = token.balanceOf(token)
+        token.act(market, market.withdraw.encode_input(), world.stranger.pays)
+        assert not token.succeeded()
+        assert token.balanceOf(token) == before + cap
+        assert (market.balanceOf(token), token.balanceOf(market)) == (0, cap), "the other job's escrow is untouched"
+
+    def test_when_it_withdraws_while_it_submits_it_should_be_stopped(self, world: World, trap):
+        token, market, cap, request = trap
+        token.callOnTransfer(market, market.withdraw.encode_input(), world.stranger.pays)
+        token.act(market, market.submit.encode_input(request), world.stranger.pays)
+        assert not token.succeeded()
+        assert (market.balanceOf(token), token.balanceOf(market)) == (cap, 3 * cap)

@@ -1,0 +1,22 @@
+"""The other tests provoke every custom error of every contract. Runs last; means nothing in a partial run."""
+
+from __future__ import annotations
+
+import pytest
+from world.market import World
+from world.refusals import REACHED
+
+INTERFACES = ("StakeVault", "NodeRegistry", "ModelRegistry", "ShardRegistry", "JobMarket")
+
+
+def test_every_custom_error_should_have_been_reached(house: World, request):
+    ran = {item.path.name for item in request.session.items}
+    if len(ran) < 10:
+        pytest.skip("only in a run of all tests")
+    declared = {
+        (contract, entry["name"])
+        for contract in INTERFACES
+        for entry in house.project._build.get(f"I{contract}")["abi"]
+        if entry["type"] == "error"
+    }
+    assert declared - REACHED == set()
