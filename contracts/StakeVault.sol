@@ -102,7 +102,6 @@ contract StakeVault is IStakeVault {
 
         position.locks += uint96(amount);
         operatorId = position.operatorId;
-        emit StakeLocked(operator, amount);
     }
 
     /// @inheritdoc IStakeVault
@@ -110,7 +109,6 @@ contract StakeVault is IStakeVault {
         Position storage position = _positions[operator];
         amount = Math.min(amount, position.locks);
         position.locks -= uint96(amount);
-        emit StakeUnlocked(operator, amount);
     }
 
     /// @inheritdoc IStakeVault

@@ -22,8 +22,6 @@ interface IStakeVault {
     event Staked(address indexed operator, uint256 amount);
     event UnstakeRequested(address indexed operator, uint256 amount, uint256 unlockAt);
     event StakeWithdrawn(address indexed operator, uint256 amount);
-    event StakeLocked(address indexed operator, uint256 amount);
-    event StakeUnlocked(address indexed operator, uint256 amount);
     event StakeSlashed(address indexed operator, uint256 amount);
 
     error NotDeployer(address caller, address deployer);
@@ -48,7 +46,7 @@ interface IStakeVault {
     /// @notice Pays out what the caller has unbonding, from `unlockAt` on.
     function withdraw() external returns (uint256 amount);
 
-    /// @notice Locks free stake for a job. By the market.
+    /// @notice Locks free stake for a job. By the market. Tells no event: the market's own say which job locks whom.
     /// @return operatorId the operator's short number, given at its first stake, counting from 1
     function lock(address operator, uint256 amount) external returns (uint32 operatorId);
 

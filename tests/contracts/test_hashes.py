@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from brownie.test import given
-from hypothesis import settings
+from brownie import chain
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from world.market import World
 from world.money import ALL, Rules
@@ -29,7 +29,7 @@ def hexed(digest: bytes) -> str:
 
 class TestGivenATrace:
     @given(count=st.integers(1, 70), data=st.data())
-    @settings(max_examples=25)
+    @settings(max_examples=100)
     def test_every_merkle_proof_should_lead_to_the_root(self, library, count, data):
         values = [sha(b"value", bytes([i])) for i in range(count)]
         index = data.draw(st.integers(0, count - 1))
@@ -42,7 +42,7 @@ class TestGivenATrace:
             assert library.root(values[other], index, proof) != hexed(root_of(values))
 
     @given(count=UNITS)
-    @settings(max_examples=25)
+    @settings(max_examples=100)
     def test_depth_should_be_the_binary_logarithm_rounded_up(self, library, count):
         assert library.depth(count) == depth(count)
 
@@ -59,17 +59,17 @@ class TestGivenATrace:
         assert library.root(left, 0, [right]) != hexed(root_of(values))
 
     @given(previous=DIGEST, digests=st.lists(DIGEST, min_size=1, max_size=12))
-    @settings(max_examples=20)
+    @settings(max_examples=60)
     def test_a_link_should_be_the_hash_of_all_before_and_its_row(self, library, previous, digests):
         assert library.link(previous, digests) == hexed(sha(previous, *digests))
 
     @given(units=UNITS, output=DIGEST, root=DIGEST)
-    @settings(max_examples=20)
+    @settings(max_examples=60)
     def test_a_result_hash_should_be_packed_sha256(self, library, units, output, root):
         assert library.resultHash(units, output, root) == hexed(result_hash(units, output, root))
 
     @given(row=st.lists(DIGEST, min_size=1, max_size=8), data=st.data())
-    @settings(max_examples=20)
+    @settings(max_examples=60)
     def test_the_first_difference_should_be_found(self, library, row, data):
         changed = set(data.draw(st.lists(st.integers(0, len(row) - 1), max_size=3)))
         other = [sha(b"changed", digest) if i in changed else digest for i, digest in enumerate(row)]
@@ -78,19 +78,19 @@ class TestGivenATrace:
 
 class TestGivenTypedData:
     @given(job=st.integers(0, 2**256 - 1), replica=st.integers(0, 255), stages=st.lists(STAGE, max_size=6))
-    @settings(max_examples=25)
+    @settings(max_examples=100)
     def test_an_assignment_should_hash_as_eth_account_says(self, library, job, replica, stages):
         message = Domain(1337, library.address).assignment(job, replica, stages)
         assert library.hashAssignment(job, replica, stages) == hexed(message.body)
 
     @given(assignment=DIGEST, commitment=DIGEST)
-    @settings(max_examples=20)
+    @settings(max_examples=60)
     def test_an_attestation_should_hash_as_eth_account_says(self, library, assignment, commitment):
         message = Domain(1337, library.address).attestation(assignment, commitment)
         assert library.hashAttestation(assignment, commitment) == hexed(message.body)
 
     @given(job=st.integers(0, 2**256 - 1), replica=st.integers(0, 255), result=DIGEST, root=DIGEST, salt=DIGEST)
-    @settings(max_examples=20)
+    @settings(max_examples=60)
     def test_a_commitment_should_hash_as_the_protocol_says(self, house, library, job, replica, result, root, salt):
         sender = house.stranger.address
         want = Domain(house.chain_id, library.address).commitment(job, replica, sender, result, root, salt)
@@ -111,14 +111,15 @@ class TestGivenMoney:
         royalty=st.integers(0, 1_000),
         orchestrator=st.integers(0, 4_000),
     )
-    @settings(max_examples=25)
+    @settings(max_examples=100)
     def test_fees_should_add_up_to_the_price(self, library, price, protocol, royalty, orchestrator):
         fees = library.takeFees(price, protocol, royalty, orchestrator)
+        fees = [int(fee) for fee in fees]
         assert sum(fees) == price
-        assert fees[:3] == tuple(price * bps // ALL for bps in (protocol, royalty, orchestrator))
+        assert fees[:3] == [price * bps // ALL for bps in (protocol, royalty, orchestrator)]
 
     @given(slashed=st.integers(0, 2**96 - 1), bps=st.integers(0, ALL), cap=st.integers(0, 2**96 - 1))
-    @settings(max_examples=25)
+    @settings(max_examples=100)
     def test_a_slash_should_be_divided_as_the_model_says(self, library, slashed, bps, cap):
         challenger, requester, burnt = library.splitSlash(slashed, bps, cap)
         want = Rules.divide(slashed, bps, cap)
@@ -128,6 +129,13 @@ class TestGivenMoney:
 
 
 class TestGivenSeats:
+    @pytest.fixture(scope="class", autouse=True)
+    def empty(self, library):
+        """Each example goes back to seats that nobody has taken."""
+        chain.snapshot()
+        yield
+        chain.revert()
+
     @given(
         routes=st.lists(
             st.lists(st.integers(1, 40) | st.just(2**32 - 1), min_size=1, max_size=11), min_size=1, max_size=6
@@ -135,6 +143,7 @@ class TestGivenSeats:
     )
     @settings(max_examples=8)
     def test_nobody_should_sit_in_two_routes(self, house, library, routes):
+        chain.revert()
         seated: list[int] = []
         for route in routes:
             taken = library.takeSeats(route, house.stranger.pays).return_value

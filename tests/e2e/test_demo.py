@@ -105,6 +105,32 @@ def test_a_demo_that_is_killed_outright_leaves_no_process_behind(eventually):
     eventually(lambda: descendants("killed") == [])
 
 
+def test_a_network_goes_up_in_the_background_and_down_again(tmp_path):
+    environment = {**os.environ, "OSTRAKA_TEST_MARK": "background"}
+
+    def run(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "ostraka.cli", *arguments],
+            cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=120,
+        )  # fmt: skip
+
+    up = run("devnet", "up")
+    try:
+        assert up.returncode == 0, up.stderr
+        again = run("devnet", "up")
+        assert again.returncode == 2
+        assert "ostraka devnet down" in again.stderr
+        asked = run("job", "submit", "smollm2-135m-instruct", "What is the capital of France?", "--max-tokens", "12")
+        assert "Paris" in asked.stdout, asked.stderr
+        assert "3 of 3 replicas agree" in asked.stdout
+        listed = run("model", "list")
+        assert "smollm2-135m-instruct" in listed.stdout
+    finally:
+        down = run("devnet", "down")
+    assert down.returncode == 0, down.stderr
+    assert descendants("background") == []
+
+
 def test_a_demo_without_the_weights_says_how_to_get_them(tmp_path):
     """An environment in which the weights' package is hidden."""
     (tmp_path / "sitecustomize.py").write_text(

@@ -3,6 +3,7 @@
 A node takes a fault from `--fault KIND[:job=N]`:
 
 - `tamper-activation`: turns the sign of a few channels in every output row, and hashes the changed rows as if they were honest.
+- `tamper-and-withhold`: the same, and nobody gets the trace that would show it.
 - `stall`: stops answering steps.
 """
 
@@ -17,7 +18,7 @@ import numpy as np
 
 from ostraka.errors import ConfigError
 
-KINDS = ("none", "tamper-activation", "stall")
+KINDS = ("none", "tamper-activation", "tamper-and-withhold", "stall")
 STALL_S = 3600.0
 TAMPERED_VALUES = 64
 
@@ -43,6 +44,9 @@ class Fault:
         if name != "job" or not number.isdigit():
             raise ConfigError(f"fault: {rest!r} is not understood; write {kind}:job=2")
         return Fault(kind, int(number))
+
+    def withholds(self, job: int) -> bool:
+        return self.kind == "tamper-and-withhold" and self.job in (None, job)
 
     def apply(self, result: Any, job: int) -> Any:
         """An honest node returns `result` as it is."""

@@ -223,6 +223,8 @@ class Node:
 
     async def get_trace(self, message: GetTrace) -> Trace:
         """Public once the replica has revealed; before that it would let others copy the root."""
+        if self.fault.withholds(message.job_id):
+            raise UnknownJob(f"job {message.job_id}: what trace?")
         record = self.records.load(message.job_id, message.replica)
         digests = self.records.digests(message.job_id, message.replica)
         if record is None or digests is None:

@@ -96,6 +96,12 @@ class Trace:
         return Trace(self.first, self.rows[:units], sha(b"shorter", self.output))
 
 
+def first_difference(left: Trace, right: Trace) -> int:
+    """The first position at which two traces differ, or the last that they share."""
+    shared = min(left.units, right.units)
+    return next((p for p in range(shared) if left.rows[p] != right.rows[p]), shared - 1)
+
+
 def honest_trace(model_id: bytes, input_digest: bytes, units: int, blocks: int) -> Trace:
     first = sha(b"ostraka/trace/1", model_id, input_digest)
     rows = tuple(tuple(sha(b"digest", first, bytes([p, c])) for c in range(blocks + 1)) for p in range(units))

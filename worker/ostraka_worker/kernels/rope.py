@@ -15,15 +15,17 @@ class Rope:
     """`cos` and `sin` fp32 [context, D / 2]. Channel i of a head turns with channel i + D / 2."""
 
     def __init__(self, cos: Float32, sin: Float32) -> None:
-        self._cos = np.ascontiguousarray(np.concatenate([cos, cos], axis=1))[:, None, :]
-        self._sin = np.ascontiguousarray(sin)[:, None, :]
+        self._cos, self._sin = cos[:, None, :], sin[:, None, :]
 
     def __call__(self, x: Float32, position: int) -> Float32:
         """fp32 [T, heads, D] of positions `position` … -> fp32 of the same shape."""
-        stop = position + len(x)
+        rows = slice(position, position + len(x))
+        cos, sin = self._cos[rows], self._sin[rows]
         half = x.shape[2] // 2
-        sin = self._sin[position:stop]
-        y: Float32 = x * self._cos[position:stop]
-        y[:, :, :half] -= x[:, :, half:] * sin
-        y[:, :, half:] += x[:, :, :half] * sin
+        left, right = x[:, :, :half], x[:, :, half:]
+        y = np.empty_like(x)
+        np.multiply(left, cos, out=y[:, :, :half])
+        y[:, :, :half] -= right * sin
+        np.multiply(right, cos, out=y[:, :, half:])
+        y[:, :, half:] += left * sin
         return y
