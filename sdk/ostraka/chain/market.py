@@ -1,163 +1,30 @@
-"""The contracts as typed calls. Reads return frozen values; writes return a call that a `Sender` sends."""
+"""Jobs as typed calls. Reads return frozen values; writes return a call that a `Sender` sends."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from web3 import Web3
-from web3.contract.contract import Contract, ContractFunction
-from web3.exceptions import BlockNotFound
+from web3.contract.contract import ContractFunction
 
 from ostraka.chain import events as ev
-from ostraka.chain.artifacts import CONTRACTS, artifact
 from ostraka.chain.deployment import Deployment
+from ostraka.chain.registries import Registries
 from ostraka.chain.rpc import chain_errors
 from ostraka.chain.transactions import Mined
-from ostraka.chain.views import AccountView, JobView, MarketParams, NodeView, RevealView
-from ostraka.crypto.eip712 import Domain
+from ostraka.chain.views import JobView, MarketParams, RevealView
 from ostraka.crypto.trace import Divergence
 from ostraka.errors import UnknownJob
-from ostraka.model import Manifest
-from ostraka.types import Address, Assignment, BlockSpan, JobId, JobState, ModelId, NodeId, NodeStatus, Stage
-
-ZERO = "0x" + "00" * 20
+from ostraka.types import Assignment, JobId, JobState, NodeId, Stage
 
 
-class Market:
+class Market(Registries):
     """All contracts of one deployment."""
 
     def __init__(self, web3: Web3, deployment: Deployment) -> None:
-        self.web3 = web3
-        self.deployment = deployment
-        self._contracts: dict[str, Contract] = {
-            name: web3.eth.contract(address=deployment.address(name), abi=artifact(name)["abi"])  # type: ignore[call-overload]
-            for name in CONTRACTS
-        }
-        self._signers: dict[int, Address] = {}
+        super().__init__(web3, deployment)
         self._submissions: dict[int, ev.JobSubmitted] = {}
-
-    @property
-    def domain(self) -> Domain:
-        return self.deployment.market_domain
-
-    def _read(self, contract: str, function: str, *arguments: Any) -> Any:
-        with chain_errors():
-            return self._contracts[contract].functions[function](*arguments).call()
-
-    def _call(self, contract: str, function: str, *arguments: Any) -> ContractFunction:
-        return self._contracts[contract].functions[function](*arguments)
-
-    # ── the chain itself ──
-
-    def block_number(self) -> int:
-        with chain_errors():
-            return int(self.web3.eth.block_number)
-
-    def now(self) -> int:
-        """Time of the newest chain block: the clock by which deadlines are judged."""
-        with chain_errors():
-            return int(self.web3.eth.get_block("latest")["timestamp"])
-
-    def block_hash(self, number: int) -> bytes | None:
-        """None while there is no such chain block yet."""
-        with chain_errors():
-            try:
-                return bytes(self.web3.eth.get_block(number)["hash"])
-            except BlockNotFound:
-                return None
-
-    # ── tokens and stake ──
-
-    def token_balance(self, account: str) -> int:
-        return int(self._read("OstrakaToken", "balanceOf", account))
-
-    def supply(self) -> int:
-        return int(self._read("OstrakaToken", "totalSupply"))
-
-    def allowance(self, owner: str, spender: str) -> int:
-        return int(self._read("OstrakaToken", "allowance", owner, self.deployment.address(spender)))
-
-    def approve(self, spender: str, amount: int) -> ContractFunction:
-        return self._call("OstrakaToken", "approve", self.deployment.address(spender), amount)
-
-    def transfer(self, to: str, amount: int) -> ContractFunction:
-        return self._call("OstrakaToken", "transfer", to, amount)
-
-    def stake(self, amount: int) -> ContractFunction:
-        return self._call("StakeVault", "stake", amount)
-
-    def request_unstake(self, amount: int) -> ContractFunction:
-        return self._call("StakeVault", "requestUnstake", amount)
-
-    def withdraw_stake(self) -> ContractFunction:
-        return self._call("StakeVault", "withdraw")
-
-    def account(self, operator: str) -> AccountView:
-        return AccountView(*self._read("StakeVault", "account", operator))
-
-    def free_stake(self, operator: str) -> int:
-        return int(self._read("StakeVault", "free", operator))
-
-    # ── nodes ──
-
-    def register(self, signer: str, endpoint: str, proof: bytes) -> ContractFunction:
-        return self._call("NodeRegistry", "register", signer, endpoint, proof)
-
-    def drain(self, node_id: NodeId) -> ContractFunction:
-        return self._call("NodeRegistry", "drain", node_id)
-
-    def node(self, node_id: NodeId) -> NodeView:
-        operator, status, _, signer = self._read("NodeRegistry", "node", node_id)
-        return NodeView(operator, signer, NodeStatus(status))
-
-    def endpoint(self, node_id: NodeId) -> str:
-        """As the operator last announced it; it is in events only."""
-        seen = [e for e in self._events(ev.NodeRegistered, ev.NodeEndpointChanged) if e.node_id == node_id]  # type: ignore[attr-defined]
-        return str(seen[-1].endpoint) if seen else ""  # type: ignore[attr-defined]
-
-    def node_of_signer(self, signer: str) -> NodeId:
-        """0 when the key signs for no node."""
-        return NodeId(int(self._read("NodeRegistry", "nodeOfSigner", signer)))
-
-    def signer_of(self, node_id: NodeId) -> Address:
-        """Remembered: a node's signer does not change in this version."""
-        if node_id not in self._signers:
-            self._signers[node_id] = Address(self._read("NodeRegistry", "signerOf", node_id))
-        return self._signers[node_id]
-
-    # ── models and shards ──
-
-    def publish(self, manifest: Manifest, max_units: int, price_per_unit: int, royalty_bps: int) -> ContractFunction:
-        return self._call(
-            "ModelRegistry",
-            "publish",
-            manifest.digest,
-            bytes.fromhex(manifest.shard_root),
-            len(manifest.blocks),
-            max_units,
-            price_per_unit,
-            royalty_bps,
-            manifest.name,
-        )
-
-    def published_models(self) -> list[ev.ModelPublished]:
-        return [e for e in self._events(ev.ModelPublished) if isinstance(e, ev.ModelPublished)]
-
-    def minimum_stake(self, model_id: bytes) -> int:
-        return int(self._read("ShardRegistry", "minimumStake", model_id))
-
-    def claim(self, node_id: NodeId, model_id: ModelId, span: BlockSpan) -> ContractFunction:
-        return self._call("ShardRegistry", "claim", node_id, model_id, span.start, span.stop)
-
-    def release(self, node_id: NodeId, model_id: ModelId) -> ContractFunction:
-        return self._call("ShardRegistry", "release", node_id, model_id)
-
-    def span(self, node_id: NodeId, model_id: bytes) -> BlockSpan | None:
-        start, stop = self._read("ShardRegistry", "spanOf", node_id, model_id)
-        return BlockSpan(start, stop) if stop else None
-
-    # ── jobs ──
 
     def is_orchestrator(self, account: str) -> bool:
         return bool(self._read("JobMarket", "isOrchestrator", account))
@@ -324,13 +191,6 @@ class Market:
             found = (e for e in self.job_events(job_id) if isinstance(e, ev.JobSubmitted))
             self._submissions[job_id] = next(found)
         return self._submissions[job_id]
-
-    def _events(self, *kinds: type[ev.Event]) -> Iterable[ev.Event]:
-        with chain_errors():
-            found = ev.fetch(
-                self.web3, self.deployment, self.deployment.block_number, self.web3.eth.block_number, kinds
-            )
-        return found
 
 
 def _stages(stages: Sequence[Stage]) -> list[tuple[int, int, int, int]]:

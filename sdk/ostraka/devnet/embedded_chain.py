@@ -68,6 +68,7 @@ class EmbeddedChain:
         # The provider's own middleware turns eth-tester's snake_case values into JSON-RPC's.
         self._request = provider.request_func(web3, web3.middleware_onion)
         self._lock = threading.Lock()
+        self._logs: list[dict[str, Any]] = []
 
     def _follow_clock(self) -> None:
         chain = self._backend.chain
@@ -88,9 +89,41 @@ class EmbeddedChain:
             # eth-tester charges a view for its gas; other nodes do not. So let it come from somebody who has some.
             params = [{**params[0], "from": self._rich}, *params[1:]]
         with self._lock:
+            if method == "eth_getLogs":
+                return {"result": self._find_logs(params[0])}
             if method in ("eth_sendRawTransaction", "eth_sendTransaction", "eth_estimateGas", "evm_mine"):
                 self._follow_clock()
-            return dict(self._request(method, params))
+            answer = dict(self._request(method, params))
+            if method == "eth_sendRawTransaction" and answer.get("result"):
+                receipt = self._request("eth_getTransactionReceipt", [answer["result"]])["result"]
+                self._logs += [_plain(log) for log in receipt["logs"]]
+            return answer
+
+    def _find_logs(self, query: dict[str, Any]) -> list[dict[str, Any]]:
+        """Logs by range, address and topics. eth-tester would look through every chain block; here most are empty."""
+        newest = int(self._backend.chain.get_canonical_head().block_number)
+        first, last = (_number(query.get(name), newest) for name in ("fromBlock", "toBlock"))
+        address = query.get("address") or []
+        wanted = {a.lower() for a in ([address] if isinstance(address, str) else address)}
+        return [
+            log
+            for log in self._logs
+            if first <= int(log["blockNumber"], 16) <= last
+            and (not wanted or log["address"].lower() in wanted)
+            and _topics_match(log["topics"], query.get("topics") or [])
+        ]
+
+
+def _number(text: str | None, newest: int) -> int:
+    return newest if text in (None, "latest", "pending") else 0 if text == "earliest" else int(str(text), 16)
+
+
+def _topics_match(topics: list[str], wanted: list[Any]) -> bool:
+    """One entry a place: None for anything, a topic, or a list of which one must match."""
+    if len(wanted) > len(topics):
+        return False
+    pairs = zip(topics, wanted, strict=False)
+    return all(w is None or t in (w if isinstance(w, list) else [w]) for t, w in pairs)
 
 
 def _plain(value: Any) -> Any:

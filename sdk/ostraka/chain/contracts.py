@@ -1,0 +1,65 @@
+"""The contracts of one deployment, and the clock of the chain they are on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from web3 import Web3
+from web3.contract.contract import Contract, ContractFunction
+from web3.exceptions import BlockNotFound
+
+from ostraka.chain import events as ev
+from ostraka.chain.artifacts import CONTRACTS, artifact
+from ostraka.chain.deployment import Deployment
+from ostraka.chain.rpc import chain_errors
+from ostraka.crypto.eip712 import Domain
+
+
+class Contracts:
+    """All contracts of one deployment."""
+
+    def __init__(self, web3: Web3, deployment: Deployment) -> None:
+        self.web3 = web3
+        self.deployment = deployment
+        self._contracts: dict[str, Contract] = {
+            name: web3.eth.contract(address=deployment.address(name), abi=artifact(name)["abi"])  # type: ignore[call-overload]
+            for name in CONTRACTS
+        }
+
+    @property
+    def domain(self) -> Domain:
+        return self.deployment.market_domain
+
+    def _read(self, contract: str, function: str, *arguments: Any) -> Any:
+        with chain_errors():
+            return self._contracts[contract].functions[function](*arguments).call()
+
+    def _call(self, contract: str, function: str, *arguments: Any) -> ContractFunction:
+        return self._contracts[contract].functions[function](*arguments)
+
+    # ── the chain itself ──
+
+    def block_number(self) -> int:
+        with chain_errors():
+            return int(self.web3.eth.block_number)
+
+    def now(self) -> int:
+        """Time of the newest chain block: the clock by which deadlines are judged."""
+        with chain_errors():
+            return int(self.web3.eth.get_block("latest")["timestamp"])
+
+    def block_hash(self, number: int) -> bytes | None:
+        """None while there is no such chain block yet."""
+        with chain_errors():
+            try:
+                return bytes(self.web3.eth.get_block(number)["hash"])
+            except BlockNotFound:
+                return None
+
+    def _events(self, *kinds: type[ev.Event]) -> Iterable[ev.Event]:
+        with chain_errors():
+            found = ev.fetch(
+                self.web3, self.deployment, self.deployment.block_number, self.web3.eth.block_number, kinds
+            )
+        return found
