@@ -40,7 +40,9 @@ BEHAVIOURS = {
     "stopped early": lambda: honest().cut(7),
 }
 
-CHOICES = [*["honest"] * 12, *BEHAVIOURS, "copy", "no commit"]
+CHOICES = [*["honest"] * 3, *BEHAVIOURS, "copy", "no commit"]
+WRONG = [name for name in BEHAVIOURS if name != "honest"]
+KINDS = ("honest", "caught", "not caught", "asleep", "copied", "deserted", "cancelled", "anything")  # dealt in turn
 SEEDS = int(os.environ.get("OSTRAKA_SEEDS", "6"))  # raise it for a long search
 JOBS = 4
 ACTIONS = 32
@@ -52,8 +54,9 @@ class Plan:
 
     job: Job
     behaviours: tuple[str, str, str]
-    asleep: int | None
-    watched: bool
+    asleep: int | None = None
+    watched: bool = True
+    fickle: bool = False  # its requester cancels as soon as it can
     copies: set[int] = field(default_factory=set)  # replicas that committed to what another committed
     tried: set[int] = field(default_factory=set)  # of these, who tried to reveal
 
@@ -63,11 +66,12 @@ class Actors:
 
     def __init__(self, world: World, seed: int):
         self.world = world
+        self.seed = seed
         self.chance = random.Random(seed)
         self.plans: list[Plan] = []
 
     def run(self) -> None:
-        actions = [self.submit, *[self.go_on] * 7, self.wait, self.cancel, self.leave, self.withdraw]
+        actions = [*[self.submit] * 3, *[self.go_on] * 8, self.wait, self.leave, self.withdraw]
         for _ in range(ACTIONS):
             self.chance.choice(actions)()
             self.check()
@@ -81,9 +85,25 @@ class Actors:
 
     def submit(self) -> None:
         if len(self.plans) < JOBS:
-            behaviours = tuple(self.chance.choice(CHOICES) for _ in range(3))
-            asleep = self.chance.choice([*[None] * 7, 0, 1, 2])
-            self.plans.append(Plan(self.world.submit(window=400), behaviours, asleep, self.chance.random() < 0.6))
+            self.plans.append(self.plan(KINDS[(self.seed * JOBS + len(self.plans)) % len(KINDS)]))
+
+    def plan(self, kind: str) -> Plan:
+        wrong, choose = self.chance.choice(WRONG), self.chance.choice
+        behaviours = {
+            "caught": ["honest", "honest", wrong],
+            "not caught": ["honest", "honest", wrong],
+            "copied": ["honest", "honest", "copy"],
+            "deserted": [choose(["honest", "no commit"]), "no commit", "no commit"],
+            "anything": [choose(CHOICES) for _ in range(3)],
+        }.get(kind, ["honest"] * 3)
+        self.chance.shuffle(behaviours)
+        return Plan(
+            self.world.submit(window=400),
+            tuple(behaviours),
+            asleep=choose(range(3)) if kind in ("asleep", "anything") else None,
+            watched=kind != "not caught",
+            fickle=kind == "cancelled",
+        )
 
     def go_on(self) -> None:
         """The actors of one job do what is next."""
@@ -91,7 +111,9 @@ class Actors:
             return
         for _ in range(self.chance.randint(2, 5)):
             state = plan.job.state
-            if state in (OPEN, COMMITTING) and now() + 1 < plan.job.deadline:
+            if plan.fickle and state == OPEN:
+                self.world.market.cancel(plan.job.id, self.world.requester.pays)
+            elif state in (OPEN, COMMITTING) and now() + 1 < plan.job.deadline:
                 self.commit(plan)
             elif state == REVEALING and now() + 1 < plan.job.view["revealDeadline"]:
                 self.reveal(plan)
@@ -107,12 +129,6 @@ class Actors:
             due = [view[name] for name in ("deadline", "revealDeadline", "challengeDeadline")]
             if later := [at for at in due if at > now() + 1]:
                 next_block_at(min(later))
-
-    def cancel(self) -> None:
-        """A requester changes its mind, where it still may."""
-        plan = self.any_plan()
-        if plan is not None and plan.job.state == OPEN and self.chance.random() < 0.3:
-            self.world.market.cancel(plan.job.id, self.world.requester.pays)
 
     def leave(self) -> None:
         operator = self.any_operator()

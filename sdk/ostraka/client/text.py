@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 
-from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer as FastTokenizer
 
@@ -46,7 +45,7 @@ class ModelText:
         }
         try:
             return environment.from_string(template).render(messages=messages, add_generation_prompt=True, **special)
-        except TemplateError as error:
+        except Exception as error:  # a stranger's program may raise anything
             raise BadManifest(f"tokenizer.chat_template: {error}") from error
 
     def encode(self, text: str) -> list[int]:

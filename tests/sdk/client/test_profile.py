@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import pytest
+
+from ostraka.client.client import to_wei
+from ostraka.client.profile import FILE_NAME, find_profile, load_profile
+from ostraka.errors import ConfigError, UsageError
+from ostraka.types import OSTR
+
+GOOD = """
+[chain]
+url = "http://127.0.0.1:8545"
+deployment = "d.json"
+[orchestrator]
+url = "http://127.0.0.1:8700/"
+[account]
+key = "keys/me.key"
+"""
+
+
+@pytest.fixture
+def path(tmp_path):
+    file = tmp_path / FILE_NAME
+    file.write_text(GOOD)
+    return file
+
+
+def test_paths_are_relative_to_the_file(path):
+    profile = load_profile(path, {})
+    assert profile.deployment == path.parent / "d.json"
+    assert profile.key == path.parent / "keys" / "me.key"
+    assert profile.orchestrator_url == "http://127.0.0.1:8700"
+    assert profile.store_url == ""
+
+
+def test_the_environment_wins(path):
+    profile = load_profile(path, {"OSTRAKA_CHAIN_URL": "http://other:1", "OSTRAKA_STORE_URL": "file:///s"})
+    assert (profile.chain_url, profile.store_url) == ("http://other:1", "file:///s")
+
+
+def test_the_environment_alone_is_enough():
+    environment = {"OSTRAKA_CHAIN_URL": "http://x:1", "OSTRAKA_DEPLOYMENT": "/d.json"}
+    assert load_profile(None, environment).chain_url == "http://x:1"
+
+
+def test_the_nearest_profile_above_is_found(path):
+    deep = path.parent / "a" / "b"
+    deep.mkdir(parents=True)
+    assert find_profile(deep) == path
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("[chain", "not TOML"),
+        ("[chain]\nurl = 5", "chain.url must be a string"),
+        ("[chain]\nulr = 'x'", "chain.ulr is no setting; there are chain.url"),
+        ("colour = 'red'", "is no setting"),
+        ("[chain]\nurl = 'http://x'", "OSTRAKA_DEPLOYMENT"),
+        ("", "chain.url: not set"),
+    ],
+)
+def test_a_bad_profile_is_named_with_its_setting(path, text, names):
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=names):
+        load_profile(path, {})
+
+
+def test_a_missing_profile_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="absent"):
+        load_profile(tmp_path / "absent.toml", {})
+
+
+def test_amounts_are_exact_to_a_billionth():
+    assert to_wei(0.1) == OSTR // 10
+    assert to_wei(1.000000001) == OSTR + 10**9
+
+
+@pytest.mark.parametrize("amount", [0, -1, float("nan"), float("inf")])
+def test_an_impossible_amount_is_refused(amount):
+    with pytest.raises(UsageError, match="positive"):
+        to_wei(amount)
