@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import pytest
@@ -10,6 +11,9 @@ import redis
 from ostraka.devnet.processes import Processes, free_port, python
 from ostraka.devnet.queue_server import queue_server
 from ostraka.devnet.spec import ACCOUNTS, MNEMONIC
+
+# Nothing is fetched from a model hub: transformers is only compared with, on files that packages ship.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
 @pytest.fixture(scope="session")

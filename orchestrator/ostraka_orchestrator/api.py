@@ -94,7 +94,6 @@ def make_api(desk: Desk, state: Callable[[], State]) -> FastAPI:
             "job_id": job_id,
             "events": await asyncio.to_thread(lambda: list(desk.board.told(job_id))),
             "replicas": await asyncio.to_thread(desk.board.replicas, job_id),
-            "gas": await asyncio.to_thread(desk.board.gas, job_id),
         }
 
     @app.get("/v1/jobs/{job_id}/events")

@@ -102,15 +102,6 @@ class Board:
         raw = self.redis.hgetall(f"{PREFIX}replicas:{job_id}")
         return {int(k): msgspec.json.decode(v) for k, v in raw.items()}
 
-    def add_gas(self, job_id: int, operation: str, gas: int) -> None:
-        self.redis.rpush(f"{PREFIX}gas:{job_id}:{operation}", gas)
-
-    def gas(self, job_id: int) -> dict[str, list[int]]:
-        found = {}
-        for key in self.redis.scan_iter(f"{PREFIX}gas:{job_id}:*"):
-            found[key.decode().rsplit(":", 1)[1]] = [int(v) for v in self.redis.lrange(key, 0, -1)]
-        return found
-
     # ── what requesters watch ──
 
     def tell(self, job_id: int, event: dict[str, Any]) -> None:

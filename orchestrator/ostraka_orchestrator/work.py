@@ -130,7 +130,6 @@ def _replica_done(desk: Desk, job_id: int, replica: int, planned: PlannedReplica
         "bytes_sent": done.bytes_sent,
     }
     desk.board.put_replica(job_id, replica, value)
-    desk.board.add_gas(job_id, "commit", done.gas_used)
     desk.board.tell(job_id, {"type": "committed", "replica": replica, "units": done.units})
 
 
@@ -207,8 +206,6 @@ def _endpoints(desk: Desk, job_id: int, replica: int) -> list[str]:
 def _send(desk: Desk, job_id: int, operation: str, call: Any) -> None:
     """A refusal usually means that somebody was faster, or that it is too early: both are told by the chain's state."""
     try:
-        mined = desk.sender.send(call)
+        desk.sender.send(call)
     except TransactionFailed as error:
         log.info("job %d: %s not taken: %s", job_id, operation, error)
-        return
-    desk.board.add_gas(job_id, operation, mined.gas_used)

@@ -21,6 +21,7 @@ from world.market import (
     now,
 )
 from world.refusals import ANY, refused
+from world.trace import sha
 
 
 def shares(replica) -> list[tuple[str, int]]:
@@ -260,6 +261,25 @@ class TestGivenOtherNumbersOfReplicas:
         assert Counter(world.balances()) == paid(*[job.done[i] for i in range(3, 7)]) + Counter(
             requester=job.price_cap - 7 * 10 * PRICE
         )
+
+
+class TestGivenTheLongestRoute:
+    def test_when_a_replica_has_sixty_four_stages_it_should_be_paid_well_within_a_chain_blocks_gas(self, world: World):
+        """448 stages, 7 replicas of 64, is the most that one `finalize` settles: no job may be too large to close."""
+        model = sha(b"a deep model")
+        world.publish(model, blocks=64, max_units=1)
+        nodes = [world.serving[i % 8] for i in range(64)]
+        for node in world.serving:
+            world.shards.claim(node.id, model, 0, 64, node.operator.pays)
+        job = world.submit(replicas=1, model=model, max_units=1)
+        stages = [(node.id, i, i + 1, 156 + (i < 16)) for i, node in enumerate(nodes)]
+        job.commit(0, honest(1), nodes=nodes, stages=stages)
+        job.reveal(0)
+        gas = job.finalize().gas_used
+        assert job.state == FINAL
+        assert all(world.vault.account(node.operator.address)["locked"] == 0 for node in nodes)
+        never_seen_before = 64 * 30_000  # storage that a stage touches first, where each has an operator of its own
+        assert 7 * (gas + never_seen_before) < 30_000_000
 
 
 class TestGivenAPriceChange:

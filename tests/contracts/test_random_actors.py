@@ -43,7 +43,7 @@ BEHAVIOURS = {
 CHOICES = [*["honest"] * 3, *BEHAVIOURS, "copy", "no commit"]
 WRONG = [name for name in BEHAVIOURS if name != "honest"]
 KINDS = ("honest", "caught", "not caught", "asleep", "copied", "deserted", "cancelled", "anything")  # dealt in turn
-SEEDS = int(os.environ.get("OSTRAKA_SEEDS", "6"))  # raise it for a long search
+SEEDS = int(os.environ.get("OSTRAKA_SEEDS", "4"))  # raise it for a long search
 JOBS = 4
 ACTIONS = 32
 

@@ -66,7 +66,9 @@ def test_the_demo_pays_the_honest_and_slashes_the_cheat(tmp_path):
     for job in facts["jobs"]:
         assert job["tokens"] > 0
         assert job["tokens_per_s"] > 0
-        assert {"submit", "commit", "finalize"} <= set(job["gas"])
+        assert {"submit", "commit", "reveal", "finalize"} <= set(job["gas"])
+        paid = sum(job["payouts"].values())
+        assert abs(job["cost"] * 9 // 10 - paid) < 100  # fees are 10 %; a few wei of rounding go to the protocol
     assert "pinpoint" in cheated["gas"]
     assert facts["balance_drift"] == 0
     assert facts["kernels"] == ["fp32", "int8"]

@@ -12,7 +12,6 @@ from ostraka.errors import UnknownJob
 from ostraka.types import Address, Assignment, JobState, NodeStatus
 from ostraka.wire.messages import Route
 
-
 DOMAIN = Domain(1337, Address("0x" + "11" * 20))
 
 

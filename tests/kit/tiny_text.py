@@ -6,8 +6,9 @@ import functools
 import tempfile
 from pathlib import Path
 
-from ostraka_worker.convert import convert_gguf
 from tests.worker.engine.tiny import write_gguf
+
+from ostraka_worker.convert import convert_gguf
 
 
 @functools.cache

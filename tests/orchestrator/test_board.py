@@ -61,13 +61,6 @@ def test_a_lease_is_given_once_and_runs_out(board):
     assert board.lease("x", 60)
 
 
-def test_gas_adds_up_by_operation(board):
-    board.add_gas(7, "commit", 100)
-    board.add_gas(7, "commit", 110)
-    board.add_gas(7, "finalize", 50)
-    assert board.gas(7) == {"commit": [100, 110], "finalize": [50]}
-
-
 def test_a_dead_queue_is_named():
     with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1/"):
         Board("redis://127.0.0.1:1/0").check()

@@ -75,7 +75,6 @@ class Lead:
                 units=len(driver.digests),
                 receipts=receipts,
                 transaction=mined.hash,
-                gas_used=mined.gas_used,
                 seconds=ended - began,
                 decode_seconds=ended - first,
                 bytes_sent=session.bytes_sent,

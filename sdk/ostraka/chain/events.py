@@ -147,6 +147,14 @@ class OperatorPaid(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FeesPaid(Event):
+    job_id: int
+    protocol_fee: int
+    royalty: int
+    orchestrator_fee: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class EscrowReturned(Event):
     job_id: int
     requester: str
@@ -197,6 +205,7 @@ CLASSES: dict[str, type[Event]] = {
         JobFailed,
         JobCancelled,
         OperatorPaid,
+        FeesPaid,
         EscrowReturned,
         ReplicaForfeited,
         StagePinpointed,

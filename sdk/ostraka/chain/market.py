@@ -18,6 +18,17 @@ from ostraka.crypto.trace import Divergence
 from ostraka.errors import UnknownJob
 from ostraka.types import Assignment, JobId, JobState, NodeId, Stage
 
+# The event that each operation always leaves, once.
+_OPERATIONS: dict[type[ev.Event], str] = {
+    ev.JobSubmitted: "submit",
+    ev.ReplicaCommitted: "commit",
+    ev.ReplicaRevealed: "reveal",
+    ev.JobAgreed: "finalize",
+    ev.StagePinpointed: "pinpoint",
+    ev.ReplicaForfeited: "forfeit",
+    ev.JobCancelled: "cancel",
+}
+
 
 class Market(Registries):
     """All contracts of one deployment."""
@@ -168,10 +179,25 @@ class Market(Registries):
         return ()
 
     def job_cost(self, job_id: int) -> int:
-        """What left the requester's escrow for good, or is still held for an outvoted replica."""
-        job = self.job(JobId(job_id))
-        returned = sum(e.amount for e in self.job_events(job_id) if isinstance(e, ev.EscrowReturned))
-        return job.price_cap - returned - job.escrow
+        """What the requester has paid so far: to stages, and in fees. An innocent stage of an outvoted replica is paid later."""
+        cost = 0
+        for event in self.job_events(job_id):
+            if isinstance(event, ev.OperatorPaid):
+                cost += event.amount
+            elif isinstance(event, ev.FeesPaid):
+                cost += event.protocol_fee + event.royalty + event.orchestrator_fee
+        return cost
+
+    def job_gas(self, job_id: int) -> dict[str, list[int]]:
+        """Gas of each transaction of a job, by operation."""
+        gas: dict[str, list[int]] = {}
+        for event in self.job_events(job_id):
+            operation = _OPERATIONS.get(type(event))
+            if operation is not None:
+                with chain_errors():
+                    receipt = self.web3.eth.get_transaction_receipt(event.transaction)  # type: ignore[arg-type]
+                gas.setdefault(operation, []).append(int(receipt["gasUsed"]))
+        return gas
 
     def job_events(self, job_id: int) -> list[ev.Event]:
         """Everything that the market said of one job, in order."""

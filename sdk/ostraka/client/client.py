@@ -168,7 +168,7 @@ class Client:
             raise UsageError(f"job: {error}") from error
         job_id = self.market.submitted_id(mined)
         self.orchestrator.send_input(job_id, job.encode())
-        return Generation(self, job_id, self._text(info), {**gas, "submit": [mined.gas_used]}, deadline_s)
+        return Generation(self, job_id, self._text(info), gas, deadline_s)
 
     def _job(self, model: str, prompt: str, max_tokens: int, chat: bool) -> tuple[ModelInfo, JobInput]:
         info = self.find_model(model)

@@ -61,7 +61,7 @@ class Generation:
         self, client: Client, job_id: int, text: ModelText, gas: dict[str, list[int]], deadline_s: float
     ) -> None:
         self.job_id = job_id
-        self.gas = gas  # by operation; those of the other parties are added at the end
+        self._gas = gas  # what the chain does not connect with the job: the approval
         self.started = time.monotonic()
         self._client = client
         self._text = text
@@ -205,7 +205,7 @@ class Generation:
 
     @property
     def cost(self) -> int:
-        """Wei of the token that left the requester's escrow; the rest of the price cap went back to its balance."""
+        """Wei of the token that the job cost; the rest of the price cap goes back to the requester's balance."""
         return self.result()._cost
 
     @property
@@ -225,6 +225,5 @@ class Generation:
         return {int(r): v for r, v in self._status["replicas"].items()}
 
     def all_gas(self) -> dict[str, list[int]]:
-        """Gas by operation: the requester's own and what the orchestrator and the nodes report."""
-        latest = self._client.orchestrator.job(self.job_id)["gas"]
-        return {**self.gas, **latest}
+        """Gas by operation, of every transaction that this job took, whoever sent it; read from the chain."""
+        return {**self._gas, **self._client.market.job_gas(self.job_id)}

@@ -29,4 +29,6 @@ def check_rows(rows: npt.NDArray[Any], row_bytes: int) -> None:
 def check_range(largest: npt.NDArray[np.float32]) -> None:
     """Raises `NonFiniteActivation` unless every row's largest magnitude can be carried. NaN cannot."""
     if not (largest <= LARGEST_VALUE).all():
-        raise NonFiniteActivation("activations: a row holds NaN, infinity or more than 2^126; nothing of it may be hashed")
+        raise NonFiniteActivation(
+            "activations: a row holds NaN, infinity or more than 2^126; nothing of it may be hashed"
+        )

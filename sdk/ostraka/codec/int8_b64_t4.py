@@ -76,7 +76,8 @@ class Int8BlocksTop4:
             check_range(largest)
             if not block_peaks.max() <= LARGEST_BLOCK:
                 raise NonFiniteActivation(f"activations: more than {TOP} channels of a row exceed {LARGEST_BLOCK}")
-        scales = _round_up_to_half(block_peaks / _INT8_MAX)
+        block_peaks /= _INT8_MAX
+        scales = _round_up_to_half(block_peaks)
         wide = scales.astype(np.float32)
         top_scale = np.maximum(largest, _SMALLEST_TOP) / _INT16_MAX
         # rint may leave -0.0, which no integer can carry: + 0 makes it +0.0, so that what goes on here is what

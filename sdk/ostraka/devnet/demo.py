@@ -140,7 +140,7 @@ def _facts(client: Client, answer: Generation, prompt: str, streamed: str, secon
         seconds=round(seconds, 2),
         tokens_per_s=round(decoded / primary["decode_seconds"], 2) if decoded else 0.0,
         corrected=answer.corrected,
-        cost=answer.cost,
+        cost=client.market.job_cost(answer.job_id),
         gas={operation: sum(values) for operation, values in sorted(answer.all_gas().items())},
         payouts=dict(_sums(events, ev.OperatorPaid)),
         slashed=dict(_sums(events, ev.Slashed)),

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -233,12 +232,9 @@ class Devnet:
         self._report("Starting the orchestrator", 1, 1)
 
     def _start_nodes(self) -> None:
-        """Registers in parallel, since each waits for the chain; then starts the workers."""
-        done = 0
-        with ThreadPoolExecutor(4) as pool:
-            for _ in pool.map(self._register, range(len(self.spec.nodes))):
-                done += 1
-                self._report("Registering and staking", done, len(self.spec.nodes))
+        for index in range(len(self.spec.nodes)):
+            self._register(index)
+            self._report("Registering and staking", index + 1, len(self.spec.nodes))
         for index in range(len(self.spec.nodes)):
             self.nodes.append(self.start_node(index))
 

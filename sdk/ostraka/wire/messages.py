@@ -76,7 +76,6 @@ class Done(Message, frozen=True, tag=True):
     units: int
     receipts: list[SignedReceipt]
     transaction: bytes
-    gas_used: int
     seconds: float
     decode_seconds: float
     bytes_sent: int

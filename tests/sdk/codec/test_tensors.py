@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 
@@ -39,7 +40,10 @@ def test_what_was_written_is_read():
 def test_the_bytes_do_not_depend_on_the_order_or_the_memory_layout():
     other = {name: TENSORS[name].copy(order="F") for name in reversed(TENSORS)}
     assert dump_tensors(other) == dump_tensors(TENSORS)
-    assert hashlib.sha256(dump_tensors(TENSORS)).hexdigest() == "9528a2c1e13428a06878d83bf531739347bb6579280d7ed7d6f90b52be86b9c0"
+    assert (
+        hashlib.sha256(dump_tensors(TENSORS)).hexdigest()
+        == "9528a2c1e13428a06878d83bf531739347bb6579280d7ed7d6f90b52be86b9c0"
+    )
 
 
 def test_the_safetensors_package_reads_our_files_and_we_read_its():
@@ -88,7 +92,5 @@ def test_malformed_files_are_refused_with_a_typed_error(file):
 def test_a_damaged_file_is_refused_or_read_but_never_crashes(at, value):
     file = bytearray(dump_tensors(TENSORS))
     file[at % len(file)] = value
-    try:
+    with contextlib.suppress(BadFrame):
         load_tensors(bytes(file))
-    except BadFrame:
-        pass

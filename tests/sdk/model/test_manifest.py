@@ -98,7 +98,7 @@ def test_work_and_row_bytes_are_read_off_the_manifest():
 
 
 @pytest.mark.parametrize(
-    "path, value, named",
+    ("path", "value", "named"),
     [
         ("version", 2, "version: 2"),
         ("wire", "bf16", "wire: 'bf16'"),
@@ -166,7 +166,7 @@ def test_bytes_that_are_not_one_canonical_manifest_are_refused(data):
 
 def test_attention_rows_too_long_for_exact_sums_are_refused():
     arch = msgspec.structs.replace(example().arch, heads=1023, head_dim=256)
-    with pytest.raises(BadManifest, match="arch.heads"):
+    with pytest.raises(BadManifest, match=r"arch\.heads"):
         dump_manifest(msgspec.structs.replace(example(), arch=arch))
 
 

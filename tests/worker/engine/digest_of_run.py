@@ -1,6 +1,6 @@
 """Run by the determinism tests in processes with other settings: prints one hash over every digest of a run.
 
-    python digest_of_run.py tiny|MANIFEST_FOLDER kernel threads
+python digest_of_run.py tiny|MANIFEST_FOLDER kernel threads
 """
 
 from __future__ import annotations

@@ -46,7 +46,10 @@ def test_the_bytes_are_pinned(tiny_gguf):
     # A change gives every published model another digest.
     converted, _ = blocks_of(tiny_gguf)
     joined = "".join(block.sha256 for block in converted.blocks)
-    assert hashlib.sha256(joined.encode()).hexdigest() == "cffd4955c63209f156301061037d11007bc6ba8c97772b5a309b7a7726573873"
+    assert (
+        hashlib.sha256(joined.encode()).hexdigest()
+        == "cffd4955c63209f156301061037d11007bc6ba8c97772b5a309b7a7726573873"
+    )
 
 
 def test_blocks_carry_kinds_work_and_sizes_a_manifest_accepts(tiny_gguf):
@@ -130,7 +133,7 @@ def altered(path: Path, tmp_path: Path, key: str, value: object) -> Path:
 
 
 @pytest.mark.parametrize(
-    "key, value, named",
+    ("key", "value", "named"),
     [
         ("general.architecture", "gemma3", "'gemma3'"),
         ("llama.rope.scaling.type", "yarn", "yarn"),
@@ -145,6 +148,15 @@ def altered(path: Path, tmp_path: Path, key: str, value: object) -> Path:
 def test_what_cannot_be_expressed_is_named(tiny_gguf, tmp_path, key, value, named):
     with pytest.raises(UnsupportedModel, match=named):
         blocks_of(altered(tiny_gguf, tmp_path, key, value))
+
+
+def test_files_that_are_not_whole_are_refused(tiny_gguf, tmp_path):
+    whole = tiny_gguf.read_bytes()
+    path = tmp_path / "damaged.gguf"
+    for data in (b"", b"GGUF", b"not a model at all" * 99, whole[:3000], whole[: len(whole) // 2], whole[:-64]):
+        path.write_bytes(data)
+        with pytest.raises(UnsupportedModel):
+            blocks_of(path)
 
 
 def test_a_damaged_weight_is_refused():

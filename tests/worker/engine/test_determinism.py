@@ -13,8 +13,10 @@ from numpy._core._multiarray_umath import __cpu_dispatch__
 SCRIPT = Path(__file__).with_name("digest_of_run.py")
 ROOT = Path(__file__).parents[3]
 
-# tokens and all digests of 58 prompt and 30 generated positions of the tiny model. A change is a change of the profile.
+# Tokens and all digests of 58 prompt and 30 generated positions of the tiny model. A change is a change of the profile.
 TINY = "b3ae0deabffb8952d5feea1503c085d731500b9612fee990d899b51ec381c3e7"
+# The same over 13 prompt and 6 generated tokens of SmolLM2.
+SMOLLM2 = "344d59824469a7ad2c747d359f6a0cf5ae9f921356a6954263dd192083cd5601"
 
 
 def digest(model: str, kernel: str, threads: int, timeout_s: int, **settings: str) -> str:
@@ -62,5 +64,4 @@ def test_the_real_model_gives_one_digest_in_three_unlike_processes(smollm2):
         "the oldest code": ("auto", 1, OLDEST),
     }
     found = {name: digest(str(folder), kernel, n, 280, **env) for name, (kernel, n, env) in variants.items()}
-    assert len(set(found.values())) == 1, found
-    assert "refused" not in found.values()
+    assert found == dict.fromkeys(variants, SMOLLM2)

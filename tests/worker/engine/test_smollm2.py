@@ -74,5 +74,10 @@ def test_the_tokenizer_agrees_with_transformers_conversion(smollm2, tokenizer):
     theirs = transformers.AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
     assert theirs.get_vocab() == tokenizer.get_vocab()
     # Without digits: transformers forgets that smollm splits them one by one.
-    for text in ("Hello, world!", "The ostraka of Athens — naïve café 東京 🏺", "<|im_start|>user\nhi<|im_end|>\n", "a  b\n\n c"):
+    for text in (
+        "Hello, world!",
+        "The ostraka of Athens — naïve café 東京 🏺",
+        "<|im_start|>user\nhi<|im_end|>\n",
+        "a  b\n\n c",
+    ):
         assert theirs.encode(text, add_special_tokens=False) == tokenizer.encode(text).ids

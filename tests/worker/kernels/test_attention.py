@@ -94,7 +94,7 @@ def test_chunks_and_single_steps_agree_bit_for_bit():
         assert stepwise.value_peaks.tobytes() == cache.value_peaks.tobytes()
 
 
-@pytest.mark.parametrize("rows, scores", [(1, 1 << 18), (7, 1 << 18), (64, 1), (1000, 1 << 30)])
+@pytest.mark.parametrize(("rows", "scores"), [(1, 1 << 18), (7, 1 << 18), (64, 1), (1000, 1 << 30)])
 def test_how_queries_are_cut_for_memory_leaves_no_mark(monkeypatch, rows, scores):
     q, scales, cache, _ = make(150)
     usual = attend(q, scales, cache, 0)

@@ -11,14 +11,13 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ostraka.codec import Array, dump_tensors, row_format
-from ostraka.errors import UnsupportedModel
 from ostraka.model import BlockKind, LlamaConfig
+from ostraka_worker.convert.gguf_source import GgufSource, read_gguf
 from ostraka_worker.convert.quantize import quantize_rows
 from ostraka_worker.convert.rope_table import rope_table
 from ostraka_worker.convert.tokenizer import TokenizerFiles, tokenizer_from_gguf
@@ -26,8 +25,6 @@ from ostraka_worker.convert.tokenizer import TokenizerFiles, tokenizer_from_gguf
 Float32 = npt.NDArray[np.float32]
 BlockWriter = Callable[[int, str, bytes], None]  # (index, kind, file)
 Progress = Callable[[int, int, str], None]  # (done, total, what)
-
-DEFAULT_CONTEXT = 2048
 
 
 @dataclass(frozen=True)
@@ -66,10 +63,7 @@ def convert_gguf(
     `context` is how many positions a session may use, by default the smaller of the file's own and 2048.
     Raises `UnsupportedModel` naming what the file has that this converter cannot express.
     """
-    from gguf import GGUFReader  # slow to import, and only a publisher needs it
-
-    reader = GGUFReader(str(path))
-    source = _Source(reader)
+    source = GgufSource(read_gguf(path))
     config = source.config(context)
     tokenizer = tokenizer_from_gguf(source.fields)
     write = out if callable(out) else _directory_writer(Path(out), tokenizer)
@@ -101,7 +95,7 @@ def _directory_writer(folder: Path, tokenizer: TokenizerFiles) -> BlockWriter:
     return write
 
 
-def _blocks(source: _Source, config: LlamaConfig) -> Iterator[tuple[BlockKind, int, dict[str, Array]]]:
+def _blocks(source: GgufSource, config: LlamaConfig) -> Iterator[tuple[BlockKind, int, dict[str, Array]]]:
     embed, embed_scale = quantize_rows(source.tensor("token_embd.weight", config.vocab, config.hidden))
     # Work of a look-up: one row is scaled. Never 0, since pay is shared by work.
     yield "embed", config.hidden, {"embed.weight": embed, "embed.scale": embed_scale}
@@ -116,7 +110,7 @@ def _blocks(source: _Source, config: LlamaConfig) -> Iterator[tuple[BlockKind, i
     yield "head", embed.size, {"norm": norm, "head.weight": embed, "head.scale": embed_scale}
 
 
-def _layer(source: _Source, config: LlamaConfig, layer: int) -> dict[str, Array]:
+def _layer(source: GgufSource, config: LlamaConfig, layer: int) -> dict[str, Array]:
     hidden, ffn, dim = config.hidden, config.ffn, config.head_dim
     heads, kv_heads = config.heads, config.kv_heads
 
@@ -146,76 +140,3 @@ def _halves(weight: Float32, heads: int) -> Float32:
     """Undoes llama.cpp's permutation of q and k: channel pairs (2i, 2i + 1) of a head go back to (i, i + D/2)."""
     rows, columns = weight.shape
     return weight.reshape(heads, rows // heads // 2, 2, columns).swapaxes(1, 2).reshape(rows, columns)
-
-
-class _Source:
-    """Typed, checked access to a GGUF file."""
-
-    def __init__(self, reader: Any) -> None:
-        self._tensors = {tensor.name: tensor for tensor in reader.tensors}
-        self.fields: dict[str, Any] = reader.fields
-        architecture = self.text("general.architecture")
-        if architecture != "llama":
-            raise UnsupportedModel(f"general.architecture: {architecture!r}; this converter reads 'llama'")
-
-    def text(self, key: str) -> str:
-        field = self.fields.get(key)
-        return "" if field is None else str(field.contents())
-
-    def number(self, key: str, default: int | None = None) -> int:
-        field = self.fields.get(key)
-        if field is None and default is None:
-            raise UnsupportedModel(f"{key}: missing from the GGUF file")
-        value: Any = default if field is None else field.contents()
-        return int(value)
-
-    def decimal(self, key: str, default: str) -> str:
-        field = self.fields.get(key)
-        # The file holds float32: its shortest decimal is what the author wrote ("1e-05", not 9.999999747378752e-06).
-        return default if field is None else _shortest(np.float32(field.contents()))
-
-    def config(self, context: int | None) -> LlamaConfig:
-        heads = self.number("llama.attention.head_count")
-        hidden = self.number("llama.embedding_length")
-        head_dim = self.number("llama.attention.key_length", hidden // heads)
-        own_context = self.number("llama.context_length")
-        if self.number("llama.rope.dimension_count", head_dim) != head_dim:
-            raise UnsupportedModel("llama.rope.dimension_count: only a part of each head is rotated; not supported")
-        for key in ("llama.rope.scaling.type", "llama.expert_count"):
-            if key in self.fields and self.text(key) not in ("none", "0"):
-                raise UnsupportedModel(f"{key}: {self.text(key)!r} is not supported")
-        if "rope_freqs.weight" in self._tensors:
-            raise UnsupportedModel("rope_freqs.weight: scaled rotary frequencies are not supported")
-        if any(name.endswith(".bias") for name in self._tensors):
-            raise UnsupportedModel("tensors: linear layers with a bias are not supported")
-        if context is not None and not 1 <= context <= own_context:
-            raise UnsupportedModel(f"context: {context}; this model allows 1 to {own_context}")
-        return LlamaConfig(
-            hidden=hidden,
-            layers=self.number("llama.block_count"),
-            heads=heads,
-            kv_heads=self.number("llama.attention.head_count_kv", heads),
-            head_dim=head_dim,
-            ffn=self.number("llama.feed_forward_length"),
-            vocab=len(self.fields["tokenizer.ggml.tokens"].data),
-            context=context or min(own_context, DEFAULT_CONTEXT),
-            norm_eps=self.decimal("llama.attention.layer_norm_rms_epsilon", "1e-05"),
-            rope_base=self.decimal("llama.rope.freq_base", "10000"),
-            tie_embeddings="output.weight" not in self._tensors,
-        )
-
-    def tensor(self, name: str, *shape: int) -> Float32:
-        """De-quantized, fp32 of `shape`."""
-        from gguf.quants import dequantize
-
-        found = self._tensors.get(name)
-        if found is None:
-            raise UnsupportedModel(f"{name}: missing from the GGUF file")
-        if tuple(int(n) for n in reversed(found.shape)) != shape:
-            raise UnsupportedModel(f"{name}: shape {list(reversed(found.shape))}; the sizes say {list(shape)}")
-        return np.ascontiguousarray(dequantize(found.data, found.tensor_type), dtype=np.float32).reshape(shape)
-
-
-def _shortest(value: np.float32) -> str:
-    text = repr(float(str(value)))
-    return text.removesuffix(".0")

@@ -7,7 +7,7 @@ The error before that rounding is below 1e-15.
 
 from __future__ import annotations
 
-from decimal import Decimal, localcontext
+from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +22,7 @@ def rope_table(base: str, head_dim: int, context: int) -> tuple[Float32, Float32
     """(cos, sin), each fp32 [context, head_dim / 2]. `base` is a decimal string."""
     half = head_dim // 2
     coarse = -(-context // _STEP)
-    with localcontext() as ctx:
-        ctx.prec = 50
+    with localcontext(Context(prec=50, rounding=ROUND_HALF_EVEN)):  # whatever the caller's thread has set
         steps = [Decimal(base) ** (Decimal(-2 * i) / head_dim) for i in range(half)]
         fine_cos, fine_sin = _grid([Decimal(p) for p in range(_STEP)], steps)
         coarse_cos, coarse_sin = _grid([Decimal(p * _STEP) for p in range(coarse)], steps)

@@ -2,6 +2,7 @@
 
 from ostraka_worker.engine.local import generate_local, generate_on
 from ostraka_worker.engine.session import StepRequest, StepResult
-from ostraka_worker.engine.stage import Load, Progress, Stage
+from ostraka_worker.engine.span import Load, Progress
+from ostraka_worker.engine.stage import Stage
 
 __all__ = ["Load", "Progress", "Stage", "StepRequest", "StepResult", "generate_local", "generate_on"]

@@ -44,6 +44,7 @@ class Part:
     start: int
     stop: int
     position: int
+    sample_from: int  # the head samples for rows `[sample_from, stop)`
 
 
 class Embed:

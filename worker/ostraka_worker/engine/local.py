@@ -10,7 +10,8 @@ import numpy.typing as npt
 from ostraka.crypto.trace import token_digest
 from ostraka.errors import ContextTooLong, UsageError
 from ostraka.model import Manifest
-from ostraka_worker.engine.stage import Load, Stage
+from ostraka_worker.engine.span import Load
+from ostraka_worker.engine.stage import Stage
 from ostraka_worker.kernels.gemm import Kernel
 
 _SESSION = b"local"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,3 +44,16 @@ class StepResult:
     rows: Rows | None  # uint8 [T, row_bytes]: what goes to the next stage; None when the span holds the head
     tokens: Tokens | None  # int32: one a sampled position; None when the span does not hold the head
     digests: Rows  # uint8 [T, stop - start, 32]: of borders start + 1 … stop
+
+
+def joined(results: Sequence[StepResult]) -> StepResult:
+    """One result of the chunks of a step."""
+    if len(results) == 1:
+        return results[0]
+    return StepResult(
+        rows=None if results[0].rows is None else np.concatenate([r.rows for r in results if r.rows is not None]),
+        tokens=None
+        if results[0].tokens is None
+        else np.concatenate([r.tokens for r in results if r.tokens is not None]),
+        digests=np.concatenate([r.digests for r in results]),
+    )

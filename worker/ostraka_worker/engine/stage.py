@@ -9,24 +9,23 @@ One thread at a time may call a stage. Several stages may run in one process.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from ostraka.codec import load_tensors, row_format
-from ostraka.crypto.trace import token_digest
-from ostraka.errors import ContextTooLong, HashMismatch, NonFiniteActivation, OstrakaError, ShapeMismatch, UsageError
+from ostraka.errors import ContextTooLong, NonFiniteActivation, OstrakaError, ShapeMismatch, UsageError
 from ostraka.model import Manifest
-from ostraka_worker.engine.blocks import Embed, Head, Layer, Part
-from ostraka_worker.engine.session import Rows, Session, StepRequest, StepResult
+from ostraka_worker.engine.blocks import Part
+from ostraka_worker.engine.session import Rows, Session, StepRequest, StepResult, joined
+from ostraka_worker.engine.span import Load, Progress, Span
 from ostraka_worker.kernels.gemm import Kernel
 
 Float32 = npt.NDArray[np.float32]
-Load = Callable[[int], bytes | memoryview | Path]
-Progress = Callable[[int, int, str], None]
+
+# Longer prompts go through in chunks: the arrays of a layer then stay within what the allocator reuses (measured on a
+# prompt of 512: 0.89 against 0.99 to 1.2 s). Chunks leave no mark in the result.
+ROWS_A_PASS = 128
 
 
 class Stage:
@@ -43,39 +42,14 @@ class Stage:
     ) -> None:
         """`load(index)` gives a block's file as bytes or its path; `progress(done, total, what)` is called per block.
 
-        Raises `HashMismatch` when a file is not what the manifest says, `BadFrame` or `ShapeMismatch` when its contents are not.
+        Raises `HashMismatch` when a file is not what the manifest says, `BadFrame` or `ShapeMismatch` when its contents
+        are not.
         """
         if not 0 <= start < stop <= len(manifest.blocks):
             raise UsageError(f"span: [{start}, {stop}) is not within the model's blocks [0, {len(manifest.blocks)})")
         self.manifest, self.start, self.stop = manifest, start, stop
-        self._format = row_format(manifest.wire, manifest.arch.hidden)
-        self._embed: Embed | None = None
-        self._head: Head | None = None
-        self._layers: list[Layer] = []
+        self._span = Span(manifest, start, stop, load, kernel, progress)
         self._sessions: dict[bytes, Session] = {}
-        for index in range(start, stop):
-            if progress:
-                progress(index - start, stop - start, f"block {index}")
-            self._add(index, load(index), kernel)
-        if progress:
-            progress(stop - start, stop - start, "ready")
-
-    def _add(self, index: int, file: bytes | memoryview | Path, kernel: Kernel) -> None:
-        info, config = self.manifest.blocks[index], self.manifest.arch
-        # Read, not mapped: what was hashed is what runs, even if the file changes on disk later.
-        data = file.read_bytes() if isinstance(file, Path) else file
-        found = hashlib.sha256(data).hexdigest()
-        if found != info.sha256:
-            raise HashMismatch(
-                f"block {index}: sha256 is {found}, the manifest says {info.sha256}; fetch {info.cid} again"
-            )
-        tensors = load_tensors(data)
-        if info.kind == "embed":
-            self._embed = Embed(tensors, config)
-        elif info.kind == "head":
-            self._head = Head(tensors, config, kernel)
-        else:
-            self._layers.append(Layer(tensors, config, kernel))
 
     def open(self, session: bytes, capacity: int) -> None:
         """Reserves the KV cache of `capacity` positions. Raises `ContextTooLong`, or `UsageError` if it is open already."""
@@ -83,7 +57,7 @@ class Stage:
             raise UsageError(f"session: {session.hex()} is open already")
         if not 1 <= capacity <= self.manifest.arch.context:
             raise ContextTooLong(f"capacity: {capacity} positions; this model allows 1 to {self.manifest.arch.context}")
-        self._sessions[session] = Session(capacity, 0, [layer.new_cache(capacity) for layer in self._layers])
+        self._sessions[session] = Session(capacity, 0, [layer.new_cache(capacity) for layer in self._span.layers])
 
     def close(self, session: bytes) -> None:
         """Frees the cache. Closing twice is harmless."""
@@ -110,8 +84,8 @@ class Stage:
     ) -> StepResult:
         """One session's next positions, as `StepRequest` describes them.
 
-        Either all of the step happens or none: on `NonFiniteActivation`, `BadFrame`, `ShapeMismatch` (also for a position that is not
-        the session's length), `ContextTooLong` or `UsageError` the session is as before.
+        Either all of the step happens or none: on `NonFiniteActivation`, `BadFrame`, `ShapeMismatch` (also for a position
+        that is not the session's length), `ContextTooLong` or `UsageError` the session is as before.
         """
         result = self.step_many([StepRequest(session, position, tokens, rows, sample_from)])[0]
         if isinstance(result, OstrakaError):
@@ -151,10 +125,10 @@ class Stage:
         return x
 
     def _enter(self, request: StepRequest) -> Float32:
-        if self._embed is None:
+        if self._span.embed is None:
             if request.rows is None or request.tokens is not None:
                 raise ShapeMismatch(f"step: a span that starts at block {self.start} takes rows, not tokens")
-            return self._format.decode(request.rows)
+            return self._span.format.decode(request.rows)
         if request.tokens is None or request.rows is not None:
             raise ShapeMismatch("step: a span that starts at block 0 takes tokens, not rows")
         ids = np.asarray(request.tokens)
@@ -163,12 +137,12 @@ class Stage:
             raise ShapeMismatch(f"tokens: want integers [T], got {ids.dtype} {list(ids.shape)}")
         if len(ids) and (ids.min() < 0 or ids.max() >= vocab):
             raise ShapeMismatch(f"tokens: {int(ids.min())} to {int(ids.max())} leave the vocabulary [0, {vocab})")
-        return self._embed(ids)
+        return self._span.embed(ids)
 
     def _run_apart(
         self, requests: Sequence[StepRequest], admitted: dict[int, Float32]
     ) -> dict[int, StepResult | OstrakaError]:
-        """All in one pass; if a row overflows, one by one, so that only its own session pays for it."""
+        """All together; if a row overflows, one by one, so that only its own session pays for it."""
         if not admitted:
             return {}
         try:
@@ -185,50 +159,42 @@ class Stage:
         return dict(zip(admitted, done, strict=True))
 
     def _run(self, requests: Sequence[StepRequest], entered: Sequence[Float32]) -> list[StepResult]:
-        parts: list[Part] = []
-        sampled: list[int] = []
-        at = 0
-        for request, own in zip(requests, entered, strict=True):
-            parts.append(Part(at, at + len(own), request.position))
-            if self._head is not None and request.sample_from is not None:
-                sampled += range(at + max(request.sample_from - request.position, 0), at + len(own))
-            at += len(own)
-        x = entered[0] if len(entered) == 1 else np.concatenate(entered)
-        sessions = [self._find(request.session) for request in requests]
-
-        digests = np.zeros((at, self.stop - self.start, 32), np.uint8)
-        border = 0
-        rows: Rows | None = None
-        if self._embed is not None:
-            rows, x = self._cross(x, digests, border)
-            border += 1
-        for number, layer in enumerate(self._layers):
-            x = layer(x, parts, [session.caches[number] for session in sessions])
-            rows, x = self._cross(x, digests, border)
-            border += 1
-        tokens = np.full(at, -1, np.int32)
-        if self._head is not None and sampled:
-            tokens[sampled] = self._head(x[sampled])
-            for place in sampled:
-                digests[place, border] = np.frombuffer(token_digest(int(tokens[place])), np.uint8)
-        return [self._result(part, rows, tokens, digests) for part in parts]
-
-    def _result(self, part: Part, rows: Rows | None, tokens: npt.NDArray[np.int32], digests: Rows) -> StepResult:
-        own = slice(part.start, part.stop)
-        if self._head is None:
-            assert rows is not None
-            return StepResult(rows[own], None, digests[own])
-        return StepResult(None, tokens[own][tokens[own] >= 0], digests[own])
-
-    def _cross(self, x: Float32, digests: Rows, border: int) -> tuple[Rows, Float32]:
-        """One border: into the wire format and out again, and a digest a row."""
-        rows, x = self._format.round_trip(x)
-        joined = b"".join([hashlib.sha256(row).digest() for row in rows])
-        digests[:, border] = np.frombuffer(joined, np.uint8).reshape(-1, 32)
-        return rows, x
+        """In passes of at most `ROWS_A_PASS` rows; a long request is spread over several."""
+        chunks: list[list[StepResult]] = [[] for _ in requests]
+        for members in _passes([len(x) for x in entered]):
+            parts: list[Part] = []
+            at = 0
+            for index, start, stop in members:
+                request = requests[index]
+                end = at + stop - start
+                first = end if request.sample_from is None else at + request.sample_from - request.position - start
+                parts.append(Part(at, end, request.position + start, min(max(first, at), end)))
+                at = end
+            x = np.concatenate([entered[index][start:stop] for index, start, stop in members])
+            sessions = [self._find(requests[index].session) for index, _, _ in members]
+            for (index, _, _), result in zip(members, self._span.run(x, parts, sessions), strict=True):
+                chunks[index].append(result)
+        return [joined(results) for results in chunks]
 
     def _find(self, session: bytes) -> Session:
         try:
             return self._sessions[session]
         except KeyError:
             raise UsageError(f"session: {session.hex()} is not open on this stage") from None
+
+
+def _passes(lengths: Sequence[int]) -> list[list[tuple[int, int, int]]]:
+    """Rows of all requests dealt into passes: (request, start, stop), in order."""
+    passes: list[list[tuple[int, int, int]]] = [[]]
+    room = ROWS_A_PASS
+    for index, length in enumerate(lengths):
+        start = 0
+        while start < length:
+            if not room:
+                passes.append([])
+                room = ROWS_A_PASS
+            stop = min(start + room, length)
+            passes[-1].append((index, start, stop))
+            room -= stop - start
+            start = stop
+    return passes

@@ -52,7 +52,9 @@ def probe_kernel(kernel: Kernel) -> str | None:
             for step in (1, 40, columns):
                 picked = np.arange(0, columns, step)
                 values = q[:, picked].astype(np.float32) * 128
-                if not np.array_equal(packed.multiply_columns(picked, values), reference.multiply_columns(picked, values)):
+                if not np.array_equal(
+                    packed.multiply_columns(picked, values), reference.multiply_columns(picked, values)
+                ):
                     return f"wrong outlier sums for {pattern} at {count}×{len(picked)} by {rows}×{columns}"
     return None
 
