@@ -1,12 +1,12 @@
 """Ostraka: a marketplace for AI inference on machines that do not trust each other.
 
-    from ostraka import Client
+from ostraka import Client
 
-    with Client() as client:
-        answer = client.generate("smollm2-135m-instruct", "What is the capital of France?", replicas=3)
-        for piece in answer:
-            print(piece, end="", flush=True)
-        print(answer.result_hash, answer.cost, answer.verification)
+with Client() as client:
+    answer = client.generate("smollm2-135m-instruct", "What is the capital of France?", replicas=3)
+    for piece in answer:
+        print(piece, end="", flush=True)
+    print(answer.result_hash, answer.cost, answer.verification)
 """
 
 from __future__ import annotations

