@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 
 import pytest
+from tests.kit.alone import MODEL, alone
 
 from ostraka.chain import events as ev
 from ostraka.cli.devnet import cache_folder
@@ -18,7 +17,6 @@ from ostraka.errors import JobFailed
 from ostraka.types import JobId, JobState, NodeStatus
 
 pytestmark = [pytest.mark.network, pytest.mark.model]
-MODEL = "smollm2-135m-instruct"
 QUESTION = "What is the capital of France?"
 
 # Three nodes that each hold the whole model. The cheat is the only one with the fast kernel, so it is the primary and streams first.
@@ -27,21 +25,7 @@ NODES = tuple(NodeSpec(memory_mb=200, kernel=kernel) for kernel in ("int8", "fp3
 
 @pytest.fixture(scope="module")
 def honest():
-    command = [
-        sys.executable,
-        "-m",
-        "ostraka.cli",
-        "run",
-        "local",
-        MODEL,
-        "--prompt",
-        QUESTION,
-        "--max-tokens",
-        "12",
-        "--digest",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return done.stdout.strip().rsplit("\n", 1)
+    return list(alone(QUESTION, 12))
 
 
 def network_of(folder, fault):

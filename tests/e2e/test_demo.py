@@ -11,6 +11,7 @@ import time
 
 import psutil
 import pytest
+from tests.kit.alone import alone
 
 pytestmark = [pytest.mark.network, pytest.mark.model]
 HEX64 = set("0123456789abcdef")
@@ -76,12 +77,7 @@ def test_the_demo_pays_the_honest_and_slashes_the_cheat(tmp_path):
     assert facts["seconds"] < 180
     assert descendants("whole") == []
 
-    alone = subprocess.run(
-        [sys.executable, "-m", "ostraka.cli", "run", "local", "smollm2-135m-instruct",
-         "--prompt", honest["prompt"], "--max-tokens", "40", "--digest"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert alone.stdout.strip().splitlines()[-1] == honest["result_hash"]
+    assert alone(honest["prompt"], 40)[1] == honest["result_hash"]
 
 
 @pytest.mark.parametrize("when_s", [4.0, 15.0])

@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+from tests.kit.alone import MODEL, alone
 
 from ostraka.chain import Sender
 from ostraka.chain.accounts import register_node
@@ -20,29 +21,12 @@ from ostraka.store import LocalStore
 from ostraka.types import OSTR, JobId, JobState
 
 pytestmark = [pytest.mark.network, pytest.mark.model]
-MODEL = "smollm2-135m-instruct"
 QUESTION = "What is the capital of France?"
 
 
 @pytest.fixture(scope="module")
 def local_digest():
-    """What one process alone says: the last line of `ostraka run local … --digest`."""
-    command = [
-        sys.executable,
-        "-m",
-        "ostraka.cli",
-        "run",
-        "local",
-        MODEL,
-        "--prompt",
-        QUESTION,
-        "--max-tokens",
-        "16",
-        "--digest",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    text, digest = done.stdout.strip().rsplit("\n", 1)
-    return text, digest
+    return alone(QUESTION, 16)
 
 
 # ── developers ──

@@ -422,6 +422,20 @@ def test_a_dead_neighbour_fails_the_replica_and_frees_the_session(tmp_path):
     scenario(tmp_path, play)
 
 
+def test_a_session_whose_lead_has_died_is_freed(tmp_path):
+    async def play(two):
+        peer = Peer(two.endpoints[1])
+        await peer.call(two.open_message(), Ack, 5)
+        await peer.close()
+        now = asyncio.get_running_loop().time()
+        assert await two.nodes[1].reap(now - 10) == 0
+        assert two.nodes[1].busy == 1
+        assert await two.nodes[1].reap(now + 1) == 1
+        assert two.nodes[1].busy == 0
+
+    scenario(tmp_path, play)
+
+
 # ── records ──
 
 

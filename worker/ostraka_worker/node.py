@@ -154,6 +154,7 @@ class Node:
         runner = self._serving()
         runner.stage.open(session.id, message.capacity)
         session.state = session.state.open()
+        session.touched = asyncio.get_running_loop().time()
         self._sessions[session.id] = session
         try:
             if session.next_peer is not None:
@@ -167,6 +168,13 @@ class Node:
     async def _drop(self, session: Session) -> None:
         if self._sessions.pop(session.id, None) is not None and self._runner is not None:
             await self._runner.close(session)
+
+    async def reap(self, before: float) -> int:
+        """Drops sessions that heard nothing since `before` (event loop's clock): their lead has died and will not close them."""
+        idle = [s for s in self._sessions.values() if s.touched < before and not s.lock.locked()]
+        for session in idle:
+            await self._drop(session)
+        return len(idle)
 
     def _session(self, session_id: bytes) -> Session:
         try:

@@ -37,6 +37,7 @@ from ostraka_worker.records import Records
 log = logging.getLogger("ostraka.node")
 MAX_MANIFEST_BYTES = 1 << 20
 RETRY_S = 5.0
+SESSION_IDLE_S = 300.0  # longer than any stage waits for a step
 
 
 @dataclass
@@ -153,6 +154,7 @@ class Service:
             while True:
                 pause = self.config.heartbeat_s
                 try:
+                    await self.node.reap(asyncio.get_running_loop().time() - SESSION_IDLE_S)
                     reply = await self.beat(http)
                     if reply["placement"] and self.span is None:
                         model, start, stop = reply["placement"]

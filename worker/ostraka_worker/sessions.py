@@ -65,6 +65,7 @@ class Session:
     outputs: DigestLog = field(default_factory=DigestLog)  # [N, stop - start, 32]
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     bytes_sent: int = 0
+    touched: float = 0.0  # when the last message came, by the event loop's clock
 
     @property
     def start(self) -> int:
@@ -100,6 +101,7 @@ class Runner:
         self, session: Session, position: int, tokens: Sequence[int] | None, rows: Rows | None, sample_from: int
     ) -> tuple[list[int], Digests]:
         """Sampled tokens, and digests of borders start+1 … B: this node's and all behind it."""
+        session.touched = asyncio.get_running_loop().time()
         async with session.lock:
             count = len(tokens) if tokens is not None else len(rows) if rows is not None else 0
             state = session.state.step(position, count)
