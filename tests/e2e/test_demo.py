@@ -37,6 +37,8 @@ def start_demo(marker, *arguments):
         text=True,
         env={**os.environ, "OSTRAKA_TEST_MARK": marker},
         start_new_session=True,
+        # As a shell without job control starts a program in the background: SIGINT ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
     )
 
 

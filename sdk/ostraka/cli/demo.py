@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import signal
 import tempfile
 import time
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from ostraka.cli.devnet import cache_folder
+from ostraka.cli.devnet import cache_folder, leave_on_signals
 from ostraka.cli.output import err, ostr, out
 from ostraka.cli.progress import reporter
 from ostraka.errors import JobFailed
@@ -31,10 +30,7 @@ def demo(
     from ostraka.devnet.network import Devnet
     from ostraka.devnet.spec import DevnetSpec
 
-    def leave(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, leave)
+    leave_on_signals()
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="ostraka-demo-") as temporary:
         spec = demo_spec(DevnetSpec(folder=keep or Path(temporary), cache=cache_folder()))

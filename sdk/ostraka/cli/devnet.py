@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Annotated
 
+import psutil
 import typer
 
 from ostraka.cli.output import out
@@ -17,6 +18,7 @@ from ostraka.errors import ConfigError, Unavailable
 
 app = typer.Typer(help="A whole network on this machine.", no_args_is_help=True)
 FolderOption = Annotated[Path, typer.Option("--dir", help="Folder for keys, logs and the profile.")]
+STOP_TIMEOUT_S = 30.0
 PID_FILE, READY_FILE = "devnet.pid", "devnet.ready"
 
 
@@ -74,15 +76,23 @@ def up(
     out.print(f"The network is up. In {folder}, try: ostraka job submit smollm2-135m-instruct 'Hello'")
 
 
+def leave_on_signals() -> None:
+    """SIGTERM and SIGINT end in KeyboardInterrupt, so that everything is taken down. A shell that starts us in the background has
+    SIGINT ignored, which Python would leave so."""
+
+    def leave(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, leave)
+
+
 def run_here(folder: Path) -> None:
     """Runs a network in this process until SIGTERM or Ctrl-C."""
     from ostraka.devnet.network import Devnet
     from ostraka.devnet.spec import DevnetSpec
 
-    def leave(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, leave)
+    leave_on_signals()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / PID_FILE).write_text(str(os.getpid()))
     try:
@@ -109,8 +119,10 @@ def down(folder: FolderOption = Path(".")) -> None:
     pid = _running(folder.absolute())
     if pid is None:
         raise ConfigError(f"devnet: none is running in {folder.absolute()}")
-    os.kill(pid, signal.SIGTERM)
-    end = time.monotonic() + 20
-    while _running(folder.absolute()) and time.monotonic() < end:
-        time.sleep(0.1)
+    process = psutil.Process(pid)
+    process.terminate()
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except psutil.TimeoutExpired:
+        raise Unavailable(f"devnet: process {pid} does not stop; see {folder.absolute() / 'devnet.log'}") from None
     out.print("The network is stopped.")
