@@ -167,8 +167,6 @@ def blame(desk: Desk, job_id: int, replica: int) -> None:
     for who in (replica, winner):
         traces[who] = _trace(desk, job_id, who, revealed[who].trace_root, job.model_id, job.input_digest)
     divergence = first_divergence(traces[replica], traces[winner], job.model_id, job.input_digest)
-    if divergence is None and revealed[replica].trace_root != revealed[winner].trace_root:
-        return  # one trace is the other's beginning: the challenge window decides
     if divergence is not None:
         log.info(
             "job %d: replica %d first differs at position %d, border %d of %d",

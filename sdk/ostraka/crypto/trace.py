@@ -83,13 +83,18 @@ class Divergence:
 
 
 def first_divergence(loser: Digests, winner: Digests, manifest_digest: bytes, input_digest: bytes) -> Divergence | None:
-    """The first position at which two traces of one job differ, with proofs; None where one is a prefix of the other."""
+    """The first position at which two traces of one job differ, with proofs; None where they are equal.
+
+    Where one is the beginning of the other, that is the last position they share: its rows are equal, and that one of them went on
+    there is the lead's doing (border 0).
+    """
     shared = min(len(loser), len(winner))
     differs = np.flatnonzero((loser[:shared] != winner[:shared]).any(axis=(1, 2)))
-    if not len(differs):
+    if not len(differs) and len(loser) == len(winner):
         return None
-    position = int(differs[0])
-    border = int(np.flatnonzero((loser[position] != winner[position]).any(axis=1))[0])
+    position = int(differs[0]) if len(differs) else shared - 1
+    borders = np.flatnonzero((loser[position] != winner[position]).any(axis=1))
+    border = int(borders[0]) if len(borders) else 0
     links = {name: chain(d, manifest_digest, input_digest) for name, d in (("l", loser), ("w", winner))}
     return Divergence(
         position=position,

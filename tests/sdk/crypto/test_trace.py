@@ -91,7 +91,17 @@ def test_the_first_divergence_is_found_and_proves_itself(n, data):
 
 def test_equal_traces_do_not_diverge():
     assert first_divergence(digests(3), digests(3), MODEL, INPUT) is None
-    assert first_divergence(digests(5)[:3], digests(5), MODEL, INPUT) is None
+
+
+def test_a_trace_that_ends_early_diverges_at_the_last_shared_position():
+    short, long = digests(5)[:3], digests(5)
+    for loser, winner in ((short, long), (long, short)):
+        found = first_divergence(loser, winner, MODEL, INPUT)
+        assert (found.position, found.border) == (2, 0)
+        assert found.loser_digests == found.winner_digests
+        link = hashlib.sha256(found.previous + b"".join(found.loser_digests)).digest()
+        for proof, whole in ((found.loser_proof, loser), (found.winner_proof, winner)):
+            assert verify_proof(make_result(whole, [], MODEL, INPUT).trace_root, len(whole), 2, link, proof)
 
 
 def test_a_receipt_column_is_one_border_of_all_positions():
