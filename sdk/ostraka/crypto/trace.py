@@ -18,7 +18,6 @@ Digests = npt.NDArray[np.uint8]
 
 TRACE_TAG = b"ostraka/trace/1"
 OUTPUT_TAG = b"ostraka/output/1"
-RECEIPT_NONE = bytes(32)
 
 
 def token_digest(token: int) -> bytes:

@@ -11,7 +11,7 @@ from ostraka.chain import events as ev
 from ostraka.chain.deploy import SUPPLY
 from ostraka.client import Client, Generation
 from ostraka.devnet.network import Devnet
-from ostraka.devnet.spec import FIRST_OPERATOR, REQUESTER, DevnetSpec
+from ostraka.devnet.spec import FIRST_OPERATOR, DevnetSpec
 from ostraka.errors import JobFailed
 from ostraka.types import JobId, JobState
 
@@ -153,6 +153,3 @@ def _sums(events: list[ev.Event], kind: type[Any]) -> Iterator[tuple[str, int]]:
         if isinstance(event, kind):
             found[event.operator] = found.get(event.operator, 0) + event.amount
     yield from sorted(found.items())
-
-
-__all__ = ["REQUESTER", "DemoFacts", "JobFacts", "demo_spec", "run_demo"]

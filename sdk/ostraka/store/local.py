@@ -6,8 +6,8 @@ import os
 import tempfile
 from pathlib import Path
 
-from ostraka.errors import HashMismatch, StoreUnavailable
-from ostraka.store.base import Progress
+from ostraka.errors import StoreUnavailable
+from ostraka.store.base import Progress, read_verified
 from ostraka.store.cid import CidHasher, parse_cid
 
 _PIECE = 1 << 20
@@ -52,24 +52,14 @@ class LocalStore:
 
     def get(self, cid: str, *, max_bytes: int, progress: Progress | None = None) -> bytes:
         path = self.path(cid)
-        hasher, pieces, total = CidHasher(), [], 0
         try:
             with path.open("rb") as source:
-                while piece := source.read(_PIECE):
-                    total += len(piece)
-                    if total > max_bytes:
-                        raise HashMismatch(f"cid {cid}: longer than the {max_bytes} bytes that were announced")
-                    hasher.update(piece)
-                    pieces.append(piece)
-                    if progress:
-                        progress(len(piece))
+                pieces = iter(lambda: source.read(_PIECE), b"")
+                return read_verified(pieces, cid, f"the store at {self.root}", max_bytes, progress)
         except FileNotFoundError:
             raise StoreUnavailable(f"cid {cid} is not in the store at {self.root}") from None
         except OSError as error:
             raise StoreUnavailable(f"store {self.root}: cannot read {cid} ({error.strerror})") from error
-        if hasher.cid != cid:
-            raise HashMismatch(f"cid {cid}: the {total} bytes stored under it hash to {hasher.cid}")
-        return b"".join(pieces)
 
     def has(self, cid: str) -> bool:
         return self.path(cid).is_file()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ostraka.errors import HashMismatch, StoreUnavailable
-from ostraka.store.base import Progress
+from ostraka.errors import StoreUnavailable
+from ostraka.store.base import Progress, read_verified
 from ostraka.store.cid import cid_of, parse_cid
 
 
@@ -24,13 +24,7 @@ class MemoryStore:
         blob = self._blobs.get(cid)
         if blob is None:
             raise StoreUnavailable(f"cid {cid} is not in this store")
-        if len(blob) > max_bytes:
-            raise HashMismatch(f"cid {cid}: {len(blob)} bytes, but at most {max_bytes} were announced")
-        if cid_of(blob) != cid:
-            raise HashMismatch(f"cid {cid}: the bytes stored under it hash to {cid_of(blob)}")
-        if progress:
-            progress(len(blob))
-        return blob
+        return read_verified([blob], cid, "this store", max_bytes, progress)
 
     def has(self, cid: str) -> bool:
         return cid in self._blobs

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from ostraka.errors import ConfigError, HashMismatch, StoreUnavailable
-from ostraka.store import LocalStore, MemoryStore, cid_of, cid_of_digest, digest_of_cid, open_store
+from ostraka.store import HttpStore, LocalStore, MemoryStore, cid_of, cid_of_digest, digest_of_cid, open_store
 from ostraka.store.cid import CHUNK_BYTES, LINKS_PER_NODE, CidHasher
 
 ABSENT = cid_of(b"nobody stored this")
@@ -90,6 +92,55 @@ def test_a_full_or_read_only_disk_is_one_clear_error(tmp_path):
     target.write_text("a file where the folder should be")
     with pytest.raises(StoreUnavailable, match=str(target)):
         LocalStore(target).put(b"x")
+
+
+@pytest.fixture
+def served():
+    """A server of `GET /CID` that answers whatever the test puts into it."""
+    blobs: dict[str, bytes] = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            blob = blobs.get(self.path[1:])
+            self.send_response(404 if blob is None else 200)
+            self.end_headers()
+            self.wfile.write(blob or b"")
+
+        def do_HEAD(self):
+            self.do_GET()
+
+        def log_message(self, *arguments):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield blobs, HttpStore(f"http://127.0.0.1:{server.server_port}/")
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_server_is_believed_only_as_far_as_its_bytes_hash(served):
+    blobs, store = served
+    data = os.urandom(300_000)
+    cid = cid_of(data)
+    with pytest.raises(StoreUnavailable, match="404"):
+        store.get(cid, max_bytes=len(data))
+    assert not store.has(cid)
+    blobs[cid] = data
+    assert store.get(cid, max_bytes=len(data)) == data
+    assert store.has(cid)
+    with pytest.raises(HashMismatch, match="announced"):
+        store.get(cid, max_bytes=len(data) - 1)
+    blobs[cid] = data[:-1] + bytes([data[-1] ^ 1])
+    with pytest.raises(HashMismatch, match=cid):
+        store.get(cid, max_bytes=len(data))
+    with pytest.raises(StoreUnavailable, match="only be read"):
+        store.put(b"x")
+
+
+def test_a_dead_server_is_named():
+    with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:9"):
+        HttpStore("http://127.0.0.1:9").get(ABSENT, max_bytes=1)
 
 
 def test_a_digest_names_a_raw_block():
