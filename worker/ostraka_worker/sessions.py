@@ -133,7 +133,7 @@ class Runner:
 
     async def receive(self, session: Session, message: Step) -> StepReply:
         """A step from the previous stage."""
-        row_bytes = self.stage.manifest.row_bytes
+        row_bytes = self.stage.manifest.row_bytes_at(self.stage.start)
         if message.count < 1 or len(message.rows) != message.count * row_bytes:
             raise BadFrame(f"rows: {len(message.rows)} bytes are not {message.count} rows of {row_bytes} bytes")
         rows = np.frombuffer(message.rows, np.uint8).reshape(message.count, row_bytes)

@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ostraka.codec.dynamic8_b64_t4 import Dynamic8BlocksTop4
 from ostraka.codec.int8_b64_t4 import Int8BlocksTop4
 from ostraka.codec.int16_row import Int16Row
 from ostraka.errors import UnsupportedModel
@@ -51,6 +52,7 @@ class RowFormat(Protocol):
 
 ROW_FORMATS: dict[str, Callable[[int], RowFormat]] = {
     Int8BlocksTop4.name: Int8BlocksTop4,
+    Dynamic8BlocksTop4.name: Dynamic8BlocksTop4,
     Int16Row.name: Int16Row,
 }
 

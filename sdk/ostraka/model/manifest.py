@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from ostraka.codec import ROW_FORMATS, row_format
+from ostraka.codec import ROW_FORMATS, RowFormat, row_format
 from ostraka.crypto.canonical import canonical_json, sha256
 from ostraka.crypto.merkle import merkle_root
 from ostraka.errors import BadManifest
@@ -61,6 +61,7 @@ class BlockInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bytes: int  # of the file
     work: int  # multiply-adds per position
     out_bytes: int  # bytes per position that leave it
+    wire: str = ""  # format of the rows that leave it; empty: the manifest's
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -85,10 +86,13 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """All blocks."""
         return BlockSpan(0, len(self.blocks))
 
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of one wire row at every interior border."""
-        return row_format(self.wire, self.arch.hidden).row_bytes
+    def format_at(self, border: int) -> RowFormat:
+        """How rows travel over an interior border: as the block before it says, else as the manifest says."""
+        return row_format(self.blocks[border - 1].wire or self.wire, self.arch.hidden)
+
+    def row_bytes_at(self, border: int) -> int:
+        """Bytes of one wire row at an interior border."""
+        return self.blocks[border - 1].out_bytes
 
     def work_of(self, span: BlockSpan) -> int:
         """Multiply-adds per position of a span."""
@@ -122,8 +126,7 @@ def _check(manifest: Manifest) -> None:
     arch = manifest.arch
     if manifest.version != MANIFEST_VERSION:
         raise BadManifest(f"version: {manifest.version} is unknown; this program reads version {MANIFEST_VERSION}")
-    if manifest.wire not in ROW_FORMATS:
-        raise BadManifest(f"wire: {manifest.wire!r} is unknown; use one of {', '.join(sorted(ROW_FORMATS))}")
+    _check_wire("wire", manifest.wire)
     if not 1 <= len(manifest.name.encode()) <= 128:
         raise BadManifest(f"name: {manifest.name!r} must have 1 to 128 bytes")
     for name in LIMITS:
@@ -137,6 +140,11 @@ def _check(manifest: Manifest) -> None:
         raise BadManifest(f"arch.head_dim: {arch.head_dim} is odd; rotary positions need pairs")
     _check_tokenizer(manifest.tokenizer, arch.vocab)
     _check_blocks(manifest)
+
+
+def _check_wire(field: str, name: str) -> None:
+    if name not in ROW_FORMATS:
+        raise BadManifest(f"{field}: {name!r} is unknown; use one of {', '.join(sorted(ROW_FORMATS))}")
 
 
 def _check_tokenizer(tokenizer: Tokenizer, vocab: int) -> None:
@@ -153,17 +161,21 @@ def _check_blocks(manifest: Manifest) -> None:
     blocks, arch = manifest.blocks, manifest.arch
     if len(blocks) != arch.layers + 2:
         raise BadManifest(f"blocks: {len(blocks)} given; {arch.layers} layers need {arch.layers + 2}")
-    row_bytes = manifest.row_bytes
     for index, block in enumerate(blocks):
         field = f"blocks[{index}]"
         kind = "embed" if index == 0 else "head" if index == len(blocks) - 1 else "layer"
-        out_bytes = 4 if kind == "head" else row_bytes
         if block.index != index:
             raise BadManifest(f"{field}.index: {block.index} should be {index}")
         if block.kind != kind:
             raise BadManifest(f"{field}.kind: {block.kind!r} should be {kind!r}")
+        if block.wire:
+            _check_wire(f"{field}.wire", block.wire)
+            if kind == "head":
+                raise BadManifest(f"{field}.wire: {block.wire!r}; tokens leave a head, not rows; leave it empty")
+        out_bytes = 4 if kind == "head" else manifest.format_at(index + 1).row_bytes
         if block.out_bytes != out_bytes:
-            raise BadManifest(f"{field}.out_bytes: {block.out_bytes} should be {out_bytes} for {manifest.wire}")
+            wire = block.wire or manifest.wire
+            raise BadManifest(f"{field}.out_bytes: {block.out_bytes} should be {out_bytes} for {wire}")
         check_cid(f"{field}.cid", block.cid)
         check_digest(f"{field}.sha256", block.sha256)
         check_limit(f"{field}.bytes", block.bytes, 1 << 40)

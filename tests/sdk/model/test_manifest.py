@@ -76,7 +76,7 @@ def test_what_was_dumped_is_loaded():
 def test_the_digest_is_the_sha256_of_the_canonical_bytes():
     manifest = example()
     assert manifest.digest == manifest_digest(manifest) == hashlib.sha256(dump_manifest(manifest)).digest()
-    assert manifest.digest.hex() == "2cd00aeebe3e05fd030519da667723a16fa2fd944ea3df1977ac72e3e1910fb9"
+    assert manifest.digest.hex() == "8fe5ba465657ec4203f5a81b44d27de575e73746cf8a49824a10fc05038238c3"
 
 
 def test_the_bytes_are_sorted_and_hold_no_floats_and_no_white_space():
@@ -93,8 +93,17 @@ def test_work_and_row_bytes_are_read_off_the_manifest():
     manifest = example()
     assert manifest.span == BlockSpan(0, 4)
     assert manifest.work_of(BlockSpan(1, 3)) == 14 + 21
-    assert manifest.row_bytes == 614
-    assert example(wire="int16-row").row_bytes == 1156
+    assert [manifest.row_bytes_at(border) for border in (1, 2, 3)] == [610] * 3
+    assert example(wire="int16-row").row_bytes_at(2) == 1156
+
+
+def test_a_block_may_name_a_format_of_its_own():
+    manifest = example()
+    blocks = list(manifest.blocks)
+    blocks[1] = msgspec.structs.replace(blocks[1], wire="int16-row", out_bytes=1156)
+    mixed = load_manifest(dump_manifest(msgspec.structs.replace(manifest, blocks=tuple(blocks))))
+    assert [mixed.format_at(border).name for border in (1, 2, 3)] == ["int8-b64-t4", "int16-row", "int8-b64-t4"]
+    assert [mixed.row_bytes_at(border) for border in (1, 2, 3)] == [610, 1156, 610]
 
 
 @pytest.mark.parametrize(
@@ -127,7 +136,10 @@ def test_work_and_row_bytes_are_read_off_the_manifest():
         ("blocks.1.sha256", "f" * 64, "shard_root"),
         ("blocks.1.bytes", 0, "blocks[1].bytes"),
         ("blocks.1.work", 0, "blocks[1].work"),
-        ("blocks.3.out_bytes", 614, "blocks[3].out_bytes"),
+        ("blocks.3.out_bytes", 610, "blocks[3].out_bytes"),
+        ("blocks.1.wire", "bf16", "blocks[1].wire: 'bf16'"),
+        ("blocks.1.wire", "int16-row", "blocks[1].out_bytes"),
+        ("blocks.3.wire", "int8-b64-t4", "blocks[3].wire"),
         ("shard_root", "0" * 64, "shard_root"),
         # What the JSON decoder refuses by itself, with the path:
         ("arch.norm_eps", 1e-05, "norm_eps"),

@@ -65,7 +65,7 @@ def test_digests_are_the_hashes_of_the_rows_on_the_wire():
         each.open(S, 8)
     sent = first.step(S, 0, np.array(PROMPT[:5]))
     assert sent.tokens is None
-    assert sent.rows.shape == (5, 152)
+    assert sent.rows.shape == (5, 148)
     assert sent.digests.shape == (5, 2, 32)
     for row, digest in zip(sent.rows, sent.digests[:, 1], strict=True):
         assert hashlib.sha256(row.tobytes()).digest() == digest.tobytes()

@@ -101,7 +101,9 @@ def manifest_of(converted: Converted, wire: str = "int8-b64-t4") -> Manifest:
             bos=tokenizer.bos,
             eos=tokenizer.eos,
         ),
-        blocks=tuple(BlockInfo(b.index, b.kind, CID, b.sha256, b.bytes, b.work, b.out_bytes) for b in converted.blocks),
+        blocks=tuple(
+            BlockInfo(b.index, b.kind, CID, b.sha256, b.bytes, b.work, b.out_bytes, b.wire) for b in converted.blocks
+        ),
         shard_root=merkle_root([bytes.fromhex(b.sha256) for b in converted.blocks]).hex(),
         wire=wire,
     )

@@ -7,11 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ostraka.errors import NonFiniteActivation
+from ostraka_worker import native
+from ostraka_worker.kernels.cuda import CudaKernel
 from ostraka_worker.kernels.gemm import Fp32Kernel, Int8Kernel, ReferenceKernel
 from ostraka_worker.kernels.linear import Linear
+from ostraka_worker.kernels.native_kernel import NativeKernel
 from ostraka_worker.kernels.probe import probe_kernel
 
-KERNELS = [Fp32Kernel(), ReferenceKernel()] + ([] if probe_kernel(Int8Kernel()) else [Int8Kernel()])
+KERNELS = [Fp32Kernel(), ReferenceKernel(), CudaKernel("cpu")]
+KERNELS += [] if probe_kernel(Int8Kernel()) else [Int8Kernel()]
+KERNELS += [NativeKernel()] if native.lib() else []
 
 
 def weights(rows: int, columns: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -89,6 +95,10 @@ def test_nothing_finite_comes_out_of_a_row_that_is_not(kernel, bad):
     clean = Linear(weight, scale, kernel)(x)
     x[1, 9] = bad
     with np.errstate(all="ignore"):
+        if kernel.name == "native":
+            with pytest.raises(NonFiniteActivation):
+                Linear(weight, scale, kernel)(x)
+            return
         y = Linear(weight, scale, kernel)(x)
     assert not np.isfinite(y[1]).any()
     assert np.delete(y, 1, axis=0).tobytes() == np.delete(clean, 1, axis=0).tobytes()

@@ -11,6 +11,7 @@ import torch
 
 import ostraka_worker.kernels.probe as probe_module
 from ostraka.errors import ConfigError
+from ostraka_worker import native
 from ostraka_worker.kernels.gemm import Fp32Kernel, Int8Kernel, Kernel, ReferenceKernel, _Int8Packed
 from ostraka_worker.kernels.probe import pick_kernel, probe_kernel
 
@@ -44,9 +45,11 @@ def test_a_saturating_kernel_is_found_out():
 
 def test_without_a_preference_a_failing_int8_kernel_is_passed_over(monkeypatch):
     monkeypatch.setitem(probe_module.KERNELS, "int8", SaturatingKernel)
-    kernel, reason = pick_kernel()
+    with native.numpy_only():
+        kernel, reason = pick_kernel()
     assert kernel.name == "fp32"
     assert "int8 fails: wrong sums" in reason
+    assert "native is off" in reason
 
 
 def test_asking_for_a_kernel_that_fails_is_refused(monkeypatch):
@@ -56,8 +59,8 @@ def test_asking_for_a_kernel_that_fails_is_refused(monkeypatch):
 
 
 def test_an_unknown_kernel_is_refused_with_the_names_there_are():
-    with pytest.raises(ConfigError, match="int8, fp32"):
-        pick_kernel("cuda")
+    with pytest.raises(ConfigError, match="native, int8, fp32, cuda"):
+        pick_kernel("tpu")
 
 
 def test_asking_for_fp32_gives_fp32():
@@ -79,7 +82,12 @@ def test_flushed_denormals_are_found_out():
 def test_where_int8_saturates_the_process_takes_fp32():
     """With these settings oneDNN has no VNNI code to use; whether it saturates then is the probe's to find out."""
     script = "from ostraka_worker.kernels import pick_kernel; print(pick_kernel()[0].name)"
-    environment = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "AVX2", "OMP_NUM_THREADS": "1"}
+    environment = {
+        "OSTRAKA_NATIVE": "off",
+        "ATEN_CPU_CAPABILITY": "default",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "OMP_NUM_THREADS": "1",
+    }
     done = subprocess.run(
         [sys.executable, "-c", script], env=inherit(environment), capture_output=True, text=True, timeout=120
     )

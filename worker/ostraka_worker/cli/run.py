@@ -71,6 +71,7 @@ def doctor() -> None:
     import psutil
     import torch
 
+    from ostraka_worker import native
     from ostraka_worker.kernels.probe import pick_kernel
     from ostraka_worker.measure import measure_speed
 
@@ -78,5 +79,6 @@ def doctor() -> None:
     out.print(f"python     {platform.python_version()}, torch {torch.__version__}")
     out.print(f"SIMD       {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads")
     out.print(f"kernel     {why}")
+    out.print(f"C twins    {native.state()}")
     out.print(f"speed      {measure_speed(kernel) / 1e9:.1f} G multiply–adds/s")
     out.print(f"memory     {psutil.virtual_memory().available / 1e9:.1f} GB free")

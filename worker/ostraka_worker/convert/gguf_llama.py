@@ -17,10 +17,12 @@ import numpy.typing as npt
 
 from ostraka.codec import Array, dump_tensors, row_format
 from ostraka.model import BlockKind, LlamaConfig
+from ostraka_worker.convert.calibration import Calibration
 from ostraka_worker.convert.gguf_source import GgufSource, read_gguf
 from ostraka_worker.convert.quantize import quantize_rows
 from ostraka_worker.convert.rope_table import rope_table
 from ostraka_worker.convert.tokenizer import TokenizerFiles, tokenizer_from_gguf
+from ostraka_worker.kernels.gemm import Kernel
 
 Float32 = npt.NDArray[np.float32]
 BlockWriter = Callable[[int, str, bytes], None]  # (index, kind, file)
@@ -37,6 +39,7 @@ class ConvertedBlock:
     bytes: int
     work: int
     out_bytes: int
+    wire: str = ""  # as in `BlockInfo`
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,12 @@ def convert_gguf(
     context: int | None = None,
     wire: str = "int8-b64-t4",
     progress: Progress | None = None,
+    kernel: Kernel | None = None,
 ) -> Converted:
     """Writes every block to `out`: a callback, or a directory that receives `block-0000.safetensors` … and `tokenizer.json`.
 
-    `context` is how many positions a session may use, by default the smaller of the file's own and 2048.
+    `context` is how many positions a session may use, by default the smaller of the file's own and 2048. With a `kernel` the model
+    reads a calibration text meanwhile, and wire formats and KV codecs are chosen by error; without one all are linear.
     Raises `UnsupportedModel` naming what the file has that this converter cannot express.
     """
     source = GgufSource(read_gguf(path))
@@ -68,16 +73,19 @@ def convert_gguf(
     tokenizer = tokenizer_from_gguf(source.fields)
     write = out if callable(out) else _directory_writer(Path(out), tokenizer)
     total = config.layers + 2
-    row_bytes = row_format(wire, config.hidden).row_bytes
+    calibrate = Calibration(tokenizer.tokenizer_json, config, wire, kernel) if kernel else None
     blocks: list[ConvertedBlock] = []
     for index, (kind, work, tensors) in enumerate(_blocks(source, config)):
         if progress:
             progress(index, total, f"block {index} ({kind})")
+        own_wire = ""
+        if calibrate:
+            tensors, own_wire = calibrate(index, kind, tensors)
         file = dump_tensors(tensors)
         write(index, kind, file)
         digest = hashlib.sha256(file).hexdigest()
-        out_bytes = 4 if kind == "head" else row_bytes
-        blocks.append(ConvertedBlock(index, kind, digest, len(file), work, out_bytes))
+        out_bytes = 4 if kind == "head" else row_format(own_wire or wire, config.hidden).row_bytes
+        blocks.append(ConvertedBlock(index, kind, digest, len(file), work, out_bytes, own_wire))
     if progress:
         progress(total, total, "done")
     return Converted(

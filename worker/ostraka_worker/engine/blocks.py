@@ -5,7 +5,7 @@ Tensors a block file holds (H hidden, F ffn, D head_dim, V vocab, C context):
     embed   embed.weight [V, H], embed.scale
     layer   attn_norm, ffn_norm F32 [H]; rope_cos, rope_sin F32 [C, D/2];
             qkv.weight [(heads + 2 · kv_heads) · D, H], o.weight [H, heads · D], gate_up.weight [2F, H],
-            down.weight [H, F], and a scale for each
+            down.weight [H, F], and a scale for each; optional kv.codec U8 [2], for cached keys and for values: 0 linear, 1 dynamic
     head    norm F32 [H]; head.weight [V, H], head.scale
 
 Weights are I8 in [-127, 127]; NAME.scale is F32, one number an output row.
@@ -22,8 +22,10 @@ import numpy.typing as npt
 from ostraka.codec import Array
 from ostraka.errors import ShapeMismatch
 from ostraka.model import LlamaConfig
+from ostraka_worker.kernels import fused
 from ostraka_worker.kernels.attention import attend
 from ostraka_worker.kernels.cache import KvCache, quantize_heads
+from ostraka_worker.kernels.dynamic_cache import DYNAMIC, LINEAR, DynamicKvCache
 from ostraka_worker.kernels.gemm import Kernel
 from ostraka_worker.kernels.linear import Linear
 from ostraka_worker.kernels.norm import RmsNorm
@@ -72,11 +74,19 @@ class Layer:
         self._o = _linear(tensors, "o", hidden, config.heads * dim, kernel)
         self._gate_up = _linear(tensors, "gate_up", 2 * ffn, hidden, kernel)
         self._down = _linear(tensors, "down", hidden, ffn, kernel)
+        self._kv_codec = _kv_codec(tensors)
         table = (config.context, dim // 2)
         self._rope = Rope(_take(tensors, "rope_cos", _F32, table), _take(tensors, "rope_sin", _F32, table))
 
     def new_cache(self, capacity: int) -> KvCache:
-        return KvCache(self._config.kv_heads, self._config.head_dim, capacity)
+        sizes = self._config.kv_heads, self._config.head_dim, capacity
+        return DynamicKvCache(*sizes, *self._kv_codec) if any(self._kv_codec) else KvCache(*sizes)
+
+    def keys_and_values(self, x: Float32) -> tuple[Float32, Float32]:
+        """fp32 [T, H] of positions 0 … -> what would be cached, fp32 [T, kv_heads, D] each. For choosing a codec."""
+        heads, turned = self._config.heads, self._config.heads + self._config.kv_heads
+        qkv = self._qkv(self._attn_norm(x)).reshape(len(x), -1, self._config.head_dim)
+        return self._rope(qkv[:, heads:turned], 0), qkv[:, turned:]
 
     def __call__(self, x: Float32, parts: Sequence[Part], caches: Sequence[KvCache]) -> Float32:
         """fp32 [T, H], the parts of several sessions one after the other -> fp32 [T, H]; writes each session's cache."""
@@ -86,14 +96,20 @@ class Layer:
         mixed = np.empty((len(x), heads * config.head_dim), np.float32)
         for part, cache in zip(parts, caches, strict=True):
             own = qkv[part.start : part.stop]
+            y = fused.attend_to_past(own, self._rope, cache, part.position, heads)
+            if y is not None:
+                mixed[part.start : part.stop] = y
+                continue
             own[:, :turned] = self._rope(own[:, :turned], part.position)
             whole, scales = quantize_heads(own)
-            cache.write(part.position, whole[:, heads:], scales[:, heads:])
+            cache.write(part.position, cache.coded(own[:, heads:], whole[:, heads:]), scales[:, heads:])
             mixed[part.start : part.stop] = attend(whole[:, :heads], scales[:, :heads], cache, part.position)
         x = x + self._o(mixed)
         gate_up = self._gate_up(self._ffn_norm(x))
-        inner = silu(gate_up[:, : config.ffn])
-        inner *= gate_up[:, config.ffn :]
+        inner = fused.silu_mul(gate_up)
+        if inner is None:
+            inner = silu(gate_up[:, : config.ffn])
+            inner *= gate_up[:, config.ffn :]
         x += self._down(inner)
         return x
 
@@ -112,6 +128,18 @@ class Head:
     def __call__(self, x: Float32) -> npt.NDArray[np.int32]:
         """fp32 [T, H] -> the sampled tokens, int32 [T]."""
         return greedy(self.logits(x))
+
+
+def _kv_codec(tensors: Tensors) -> tuple[int, int]:
+    """For keys and for values `LINEAR` or `DYNAMIC`; `LINEAR` both where the block does not say."""
+    if "kv.codec" not in tensors:
+        return LINEAR, LINEAR
+    keys, values = _take(tensors, "kv.codec", np.dtype(np.uint8), (2,)).tolist()
+    if not {keys, values} <= {LINEAR, DYNAMIC}:
+        raise ShapeMismatch(
+            f"block: kv.codec is [{keys}, {values}]; each must be {LINEAR} (linear) or {DYNAMIC} (dynamic)"
+        )
+    return keys, values
 
 
 def _linear(tensors: Tensors, name: str, rows: int, columns: int, kernel: Kernel) -> Linear:

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ostraka.codec import load_tensors, row_format
+from ostraka.codec import load_tensors
 from ostraka.crypto.trace import token_digest
 from ostraka.errors import HashMismatch
 from ostraka.model import Manifest
 from ostraka_worker.engine.blocks import Embed, Head, Layer, Part
 from ostraka_worker.engine.session import Rows, Session, StepResult
+from ostraka_worker.kernels.fused import round_trip
 from ostraka_worker.kernels.gemm import Kernel
 
 Float32 = npt.NDArray[np.float32]
@@ -33,7 +34,9 @@ class Span:
         self.embed: Embed | None = None
         self.head: Head | None = None
         self.layers: list[Layer] = []
-        self.format = row_format(manifest.wire, manifest.arch.hidden)
+        # How rows come in, and how they leave each block but the head.
+        self.entry = manifest.format_at(start) if start else None
+        self._formats = [manifest.format_at(i + 1) for i in range(start, stop) if manifest.blocks[i].kind != "head"]
         self._manifest, self._blocks = manifest, stop - start
         for index in range(start, stop):
             if progress:
@@ -93,7 +96,7 @@ class Span:
 
     def _cross(self, x: Float32, digests: Rows, border: int) -> tuple[Rows, Float32]:
         """One border: into the wire format and out again, and a digest a row."""
-        rows, x = self.format.round_trip(x)
+        rows, x = round_trip(self._formats[border], x)
         joined = b"".join([hashlib.sha256(row).digest() for row in rows])
         digests[:, border] = np.frombuffer(joined, np.uint8).reshape(-1, 32)
         return rows, x

@@ -125,10 +125,10 @@ class Stage:
         return x
 
     def _enter(self, request: StepRequest) -> Float32:
-        if self._span.embed is None:
+        if self._span.entry is not None:
             if request.rows is None or request.tokens is not None:
                 raise ShapeMismatch(f"step: a span that starts at block {self.start} takes rows, not tokens")
-            return self._span.format.decode(request.rows)
+            return self._span.entry.decode(request.rows)
         if request.tokens is None or request.rows is not None:
             raise ShapeMismatch("step: a span that starts at block 0 takes tokens, not rows")
         ids = np.asarray(request.tokens)
@@ -137,6 +137,7 @@ class Stage:
             raise ShapeMismatch(f"tokens: want integers [T], got {ids.dtype} {list(ids.shape)}")
         if len(ids) and (ids.min() < 0 or ids.max() >= vocab):
             raise ShapeMismatch(f"tokens: {int(ids.min())} to {int(ids.max())} leave the vocabulary [0, {vocab})")
+        assert self._span.embed is not None
         return self._span.embed(ids)
 
     def _run_apart(

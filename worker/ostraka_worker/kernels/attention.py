@@ -16,6 +16,9 @@ because Σ P_t <= 2^16 + T/2 + 1 (the E_t sum to Z, scale_v_t <= V, and rint mov
 A query row sees its own row and cached rows before it. Future rows have E = 0 exactly and add nothing, so it makes no
 difference how many of them a chunk holds: prefill, chunked prefill and decode agree in every bit. V is a running maximum kept
 with the cache, so it too depends on the past alone.
+
+**Sliding window.** With `window` = W a query at position i sees positions i - W + 1 … i. Older ones have E = 0 exactly, like future ones;
+nothing else changes: V stays the maximum over the whole past.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ostraka_worker.kernels import dynamic_cache
 from ostraka_worker.kernels.cache import KvCache
 from ostraka_worker.kernels.scalar import Exp2
 
@@ -44,10 +48,10 @@ _P_ONE = np.float64(2.0**16)
 _P_UNIT = np.float32(2.0**-16)
 
 
-def attend(q: Float32, q_scales: Float32, cache: KvCache, position: int) -> Float32:
+def attend(q: Float32, q_scales: Float32, cache: KvCache, position: int, window: int | None = None) -> Float32:
     """Queries of positions `position` … `position + T - 1`, whose keys and values are already in the cache.
 
-    q integer-valued fp32 [T, heads, D] in [-127, 127], q_scales fp32 [T, heads] -> fp32 [T, heads · D].
+    q integer-valued fp32 [T, heads, D] in [-127, 127], q_scales fp32 [T, heads] -> fp32 [T, heads · D]. `window` >= 1 or None: all.
     """
     count, heads, dim = q.shape
     kv_heads, group = cache.kv_heads, heads // cache.kv_heads
@@ -56,16 +60,16 @@ def attend(q: Float32, q_scales: Float32, cache: KvCache, position: int) -> Floa
     factors = (q_scales * np.float32(_LOG2_E / math.sqrt(dim))).reshape(count, kv_heads, group, 1).transpose(1, 2, 0, 3)
     chunk = min(MAX_CHUNK_ROWS, max(MAX_CHUNK_SCORES // (heads * (position + count)), 8))
     if count <= chunk:
-        y = _attend_chunk(queries, factors, cache, position)
+        y = _attend_chunk(queries, factors, cache, position, window)
     else:
         y = np.empty((kv_heads, group, count, dim), np.float32)
         for start in range(0, count, chunk):
             part = slice(start, start + chunk)
-            y[:, :, part] = _attend_chunk(queries[:, :, part], factors[:, :, part], cache, position + start)
+            y[:, :, part] = _attend_chunk(queries[:, :, part], factors[:, :, part], cache, position + start, window)
     return y.transpose(2, 0, 1, 3).reshape(count, heads * dim)
 
 
-def _attend_chunk(q: Float32, factors: Float32, cache: KvCache, position: int) -> Float32:
+def _attend_chunk(q: Float32, factors: Float32, cache: KvCache, position: int, window: int | None) -> Float32:
     """q fp32 [kv, group, T, D], factors [kv, group, T, 1] -> fp32 [kv, group, T, D]."""
     kv_heads, group, count, dim = q.shape
     seen = position + count
@@ -77,6 +81,9 @@ def _attend_chunk(q: Float32, factors: Float32, cache: KvCache, position: int) -
         # The last `count` columns hold this chunk's own positions; only there is any future.
         future = np.arange(count)[:, None] < np.arange(count)[None, :]
         np.copyto(s[:, :, :, position:], _MASKED, where=future)
+    if window is not None and seen > window:
+        past = np.arange(seen)[None, :] <= np.arange(position - window, seen - window)[:, None]
+        np.copyto(s, _MASKED, where=past)
     s -= s.max(axis=3, keepdims=True)
     np.maximum(s, _EXPONENT_MIN, out=s)
     p = _exp2(s)
@@ -93,9 +100,11 @@ def _attend_chunk(q: Float32, factors: Float32, cache: KvCache, position: int) -
 
 
 def _product(a: Float32, b: npt.NDArray[np.int8]) -> Float32:
-    """fp32 [kv, M, K] · int8 [kv, K, N] -> fp32 [kv, M, N]; the caller bounds the sums below 2^24.
+    """fp32 [kv, M, K] · int8 [kv, K, N] -> fp32 [kv, M, N]; the caller bounds the sums below 2^24. uint8 are dynamic codes.
 
     The sign of a zero is open. It does not matter to the scores: they pass through a subtraction and rint(t), t - rint(t).
     """
+    if b.dtype == np.uint8:
+        return dynamic_cache.product(a, b)
     product: Float32 = torch.bmm(torch.from_numpy(a), torch.from_numpy(b).float()).numpy()
     return product

@@ -18,9 +18,15 @@ def quantize_heads(x: Float32) -> tuple[Float32, Float32]:
 
     scale = largest magnitude / 127; the integer is rint(x · (127 / largest)), half to even.
     """
+    q, scales = divide_heads(x)
+    np.rint(q, out=q)
+    return q, scales
+
+
+def divide_heads(x: Float32) -> tuple[Float32, Float32]:
+    """`quantize_heads` before it rounds: |quotient| <= 127, give or take a rounding."""
     largest: Float32 = np.maximum(peaks(np.abs(x)), _FLOOR)
     q: Float32 = x * (_INT8_MAX / largest)[:, :, None]
-    np.rint(q, out=q)
     scales: Float32 = largest / _INT8_MAX
     return q, scales
 
@@ -31,6 +37,8 @@ class KvCache:
     Whoever rolls a session back only has to forget its length: later positions are overwritten before they are read.
     """
 
+    linear = True  # both codecs are linear int8: what the C twin can read
+
     def __init__(self, kv_heads: int, head_dim: int, capacity: int) -> None:
         self.kv_heads = kv_heads
         self.keys = np.zeros((kv_heads, head_dim, capacity), np.int8)  # the layout Q·Kᵀ is fastest with
@@ -38,6 +46,16 @@ class KvCache:
         self.key_scales = np.zeros((kv_heads, 1, 1, capacity), np.float32)
         self.value_scales = np.zeros((kv_heads, 1, 1, capacity), np.float32)
         self.value_peaks = np.zeros((kv_heads, 1, capacity, 1), np.float32)  # running maximum of value_scales
+
+        # Where the arrays lie, for the C twin.
+        self.addresses = tuple(
+            a.__array_interface__["data"][0]
+            for a in (self.keys, self.values, self.key_scales, self.value_scales, self.value_peaks)
+        )
+
+    def coded(self, rows: Float32, whole: Float32) -> Float32:
+        """What `write` takes for keys and values fp32 [T, 2 · kv_heads, D], `whole` being their `quantize_heads`."""
+        return whole
 
     def write(self, position: int, rows: Float32, scales: Float32) -> None:
         """Keys, then values, of T positions: integer-valued fp32 [T, 2 · kv_heads, D] and scales fp32 [T, 2 · kv_heads]."""

@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from ostraka.codec.peaks import peaks
 from ostraka_worker.kernels.gemm import K_SLICE, Kernel
+from ostraka_worker.kernels.native_kernel import NativePacked, address
 
 Int8 = npt.NDArray[np.int8]
 Float32 = npt.NDArray[np.float32]
@@ -46,12 +47,19 @@ class Linear:
     def __init__(self, weight: Int8, scale: Float32, kernel: Kernel) -> None:
         """`weight` int8 [N, K] in [-127, 127], `scale` fp32 [N]."""
         self._packed = kernel.pack(weight)
-        self._scale = np.ascontiguousarray(scale, np.float32)[None, :]
+        self._scale = np.array(scale, np.float32)[None, :]  # a copy: a view would keep the whole block file in memory
         # (8 · rms / 127)² of a row of int8 values = sum of squares · this
         self._square_unit = np.float64(OUTLIER_RMS**2 / (127**2 * weight.shape[1]))
 
     def __call__(self, x: Float32) -> Float32:
-        """fp32 [T, K] -> fp32 [T, N]. NaN or infinity in a row comes out as NaN or infinity in all of it."""
+        """fp32 [T, K] -> fp32 [T, N].
+
+        NaN or infinity in a row comes out as NaN or infinity in all of it, or raises `NonFiniteActivation` (the native kernel).
+        """
+        if isinstance(self._packed, NativePacked):
+            return self._packed.linear(
+                x, address(self._scale), float(self._square_unit), float(OUTLIER_THRESHOLD), float(SCALE_FLOOR)
+            )
         size = np.abs(x)
         largest = np.maximum(peaks(size), SCALE_FLOOR)
         q = _quantize(x, largest)

@@ -10,9 +10,17 @@ import numpy as np
 import torch
 
 from ostraka.errors import ConfigError
+from ostraka_worker import native
+from ostraka_worker.kernels.cuda import CudaKernel
 from ostraka_worker.kernels.gemm import Fp32Kernel, Int8, Int8Kernel, Kernel, ReferenceKernel
+from ostraka_worker.kernels.native_kernel import NativeKernel
+from ostraka_worker.kernels.twins import probe_twins
 
-KERNELS: dict[str, type[Kernel]] = {kernel.name: kernel for kernel in (Int8Kernel, Fp32Kernel)}
+# `_PICKED` in the order they are tried; the others only when asked for.
+KERNELS: dict[str, type[Kernel]] = {
+    kernel.name: kernel for kernel in (NativeKernel, Int8Kernel, Fp32Kernel, CudaKernel)
+}
+_PICKED = ("native", "int8", "fp32")
 
 # T, N, K: one row takes other code than several; K past one slice, odd sizes, tails of every SIMD width.
 _SHAPES = (
@@ -24,14 +32,22 @@ _SHAPES = (
 def pick_kernel(prefer: str | None = None) -> tuple[Kernel, str]:
     """The kernel to use and a sentence saying why.
 
-    `prefer` is None, "int8" or "fp32". Raises `ConfigError` when the preferred kernel is unknown or gives wrong sums in this
+    `prefer` is None, "native", "int8", "fp32" or "cuda". Raises `ConfigError` when the preferred kernel is unknown or gives wrong sums in this
     process, or when none gives right ones.
     """
     if prefer is not None and prefer not in KERNELS:
         raise ConfigError(f"kernel: {prefer!r} is unknown; use one of {', '.join(KERNELS)}, or leave it out")
     failures: list[str] = []
-    for name in [prefer] if prefer else list(KERNELS):
-        kernel = KERNELS[name]()
+    if (wrong := probe_twins()) is not None:
+        native.switch_off(wrong)
+    for name in [prefer] if prefer else _PICKED:
+        try:
+            kernel = KERNELS[name]()
+            if not prefer and isinstance(kernel, NativeKernel) and kernel.level == "default":
+                raise ConfigError("this CPU has neither AVX2 nor AVX-512, for which it was written")
+        except ConfigError as error:
+            failures.append(str(error) if str(error).startswith("kernel") else f"{name}: {error}")
+            continue
         failure = probe_kernel(kernel) or _probe_arithmetic()
         if failure is None:
             why = "you asked for it and the probe passed" if prefer else "the fastest one that passes the probe"

@@ -15,7 +15,11 @@ class Rope:
     """`cos` and `sin` fp32 [context, D / 2]. Channel i of a head turns with channel i + D / 2."""
 
     def __init__(self, cos: Float32, sin: Float32) -> None:
-        self._cos, self._sin = cos[:, None, :], sin[:, None, :]
+        self._cos, self._sin = np.array(cos)[:, None, :], np.array(sin)[:, None, :]
+
+    def rows(self, position: int, count: int) -> tuple[Float32, Float32]:
+        """cos and sin of positions `position` …, each fp32 [count, D / 2], contiguous."""
+        return self._cos[position : position + count], self._sin[position : position + count]
 
     def __call__(self, x: Float32, position: int) -> Float32:
         """fp32 [T, heads, D] of positions `position` … -> fp32 of the same shape."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 Float32 = npt.NDArray[np.float32]
 
 # 2^f on [-1/2, 1/2]: the minimax polynomial of degree 4, highest power first; largest relative error 2.7e-6 in fp32.
-_POWERS = (0.009570102207362652, 0.05591785907745361, 0.240247443318367, 0.6931217908859253, 0.9999992847442627)
+POWERS = (0.009570102207362652, 0.05591785907745361, 0.240247443318367, 0.6931217908859253, 0.9999992847442627)
 
 _LOG2_E = np.float32(1.4426950408889634)
 _ONE = np.float32(1)
@@ -25,7 +25,7 @@ class Exp2:
 
     def __init__(self, shift: int = 0) -> None:
         # Scaling by a power of two is exact, so the shift costs nothing: it sits in the coefficients.
-        self._head, *middle, self._tail = (np.float32(c * 2.0**shift) for c in _POWERS)
+        self._head, *middle, self._tail = (np.float32(c * 2.0**shift) for c in POWERS)
         self._middle = tuple(middle)
 
     def __call__(self, t: Float32) -> Float32:

@@ -1,0 +1,1 @@
+"""The accuracy tasks and digests behind `python -m benchmarks exact`."""
