@@ -13,7 +13,6 @@ from eth_account.messages import encode_defunct
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from ostraka.crypto.canonical import sha256
 from ostraka.errors import BadFrame, BadSignature, OstrakaError, Unavailable, UnknownJob, UsageError
 from ostraka.types import JobId, JobState
 from ostraka.wire.job_input import MAX_INPUT_BYTES, decode_input
@@ -81,10 +80,11 @@ def make_api(desk: Desk, state: Callable[[], State]) -> FastAPI:
             raise UnknownJob(f"job {job_id}: the market has no such job")
         if job.orchestrator != desk.sender.address:
             raise UsageError(f"job {job_id}: it names orchestrator {job.orchestrator}, this is {desk.sender.address}")
-        if sha256(data) != job.input_digest:
+        job_input = decode_input(data)
+        if job_input.digest != job.input_digest:
             raise BadFrame(f"job {job_id}: the input's digest is not the one on chain")
         manifest = await asyncio.to_thread(desk.manifest, job.model_id)
-        decode_input(data).check(manifest.arch.vocab, manifest.arch.context)
+        job_input.check(manifest.arch.vocab, manifest.arch.context)
         await asyncio.to_thread(desk.board.put_input, job_id, data)
         return {"job_id": job_id}
 

@@ -54,7 +54,7 @@ class Lead:
         runner = node.runner  # a node without blocks says so before it says anything else
         job = decode_input(message.job_input)
         job.check(node.vocab, node.context)
-        opening = Open(message.session, message.route, 0, job.digest, job.max_units)
+        opening = Open(message.session, message.route, 0, job.terms.encode())
         session = await node.open_as_lead(opening)
         try:
 

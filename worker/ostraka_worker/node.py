@@ -17,6 +17,7 @@ from ostraka.crypto.eip712 import assignment_message, check_signer
 from ostraka.errors import BadFrame, BadSignature, ConfigError, StakeTooLow, UnknownJob
 from ostraka.types import Assignment, JobState, NodeId
 from ostraka.wire.grpc_transport import Peer
+from ostraka.wire.job_input import decode_terms
 from ostraka.wire.messages import (
     MAX_STAGES,
     Ack,
@@ -98,11 +99,11 @@ class Node:
             raise BadFrame("session: want 32 bytes that are not in use")
         if len(self._sessions) >= MAX_SESSIONS:
             raise BadFrame(f"session: this node already runs {MAX_SESSIONS}; try another")
-        if not 1 <= message.capacity <= min(self.context, MAX_CAPACITY):
-            raise BadFrame(f"capacity: {message.capacity} positions, the model's context is {self.context}")
+        terms = decode_terms(message.terms)
+        terms.check(self.vocab, min(self.context, MAX_CAPACITY))
         if not 0 < len(route.stages) <= MAX_STAGES or len(route.endpoints) != len(route.stages):
             raise BadFrame(f"route: {len(route.stages)} stages and {len(route.endpoints)} endpoints")
-        assignment = await asyncio.to_thread(self._check_route, route, message.input_digest)
+        assignment = await asyncio.to_thread(self._check_route, route, terms.digest)
         own = assignment.stages[stage] if 0 <= stage < len(assignment.stages) else None
         if own is None or own.node_id != self.identity.node_id:
             raise BadFrame(f"route: stage {stage} is not this node's (node {self.identity.node_id})")
@@ -118,9 +119,9 @@ class Node:
             route=route,
             assignment=assignment,
             stage=stage,
-            input_digest=message.input_digest,
+            terms=terms,
             borders=self.borders,
-            state=SessionState(message.capacity),
+            state=SessionState(terms.max_units),
             next_peer=None if last else Peer(route.endpoints[stage + 1]),
             fault=self.fault,
         )
@@ -152,13 +153,13 @@ class Node:
     async def _open(self, message: Open) -> Session:
         session = await self._admit(message)
         runner = self._serving()
-        runner.stage.open(session.id, message.capacity)
+        runner.stage.open(session.id, session.terms.max_units, session.terms.sampling)
         session.state = session.state.open()
         session.touched = asyncio.get_running_loop().time()
         self._sessions[session.id] = session
         try:
             if session.next_peer is not None:
-                onward = Open(session.id, message.route, message.stage + 1, message.input_digest, message.capacity)
+                onward = Open(session.id, message.route, message.stage + 1, message.terms)
                 await session.next_peer.call(onward, Ack, OPEN_TIMEOUT_S)
         except BaseException:
             await self._drop(session)

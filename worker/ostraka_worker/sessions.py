@@ -18,6 +18,7 @@ from ostraka.errors import BadFrame, PeerUnreachable
 from ostraka.model import Manifest
 from ostraka.types import Assignment
 from ostraka.wire.grpc_transport import Peer
+from ostraka.wire.job_input import JobTerms
 from ostraka.wire.messages import (
     Ack,
     Close,
@@ -28,6 +29,7 @@ from ostraka.wire.messages import (
     pack_digests,
     unpack_digests,
 )
+from ostraka.wire.sampling import Sampling
 from ostraka.wire.session import SessionState
 from ostraka_worker.drive import DigestLog
 from ostraka_worker.faults import Fault
@@ -43,7 +45,7 @@ class StageLike(Protocol):
     stop: int
     manifest: Manifest
 
-    def open(self, session: bytes, capacity: int) -> None: ...
+    def open(self, session: bytes, capacity: int, sampling: Sampling = ...) -> None: ...
     def close(self, session: bytes) -> None: ...
     def truncate(self, session: bytes, length: int) -> None: ...
 
@@ -56,7 +58,7 @@ class Session:
     route: Route
     assignment: Assignment
     stage: int
-    input_digest: bytes
+    terms: JobTerms
     borders: int  # B + 1
     state: SessionState
     next_peer: Peer | None
@@ -66,6 +68,10 @@ class Session:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     bytes_sent: int = 0
     touched: float = 0.0  # when the last message came, by the event loop's clock
+
+    @property
+    def input_digest(self) -> bytes:
+        return self.terms.digest
 
     @property
     def start(self) -> int:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ostraka.cli.options import SeedOption, TemperatureOption, TopKOption, TopPOption
 from ostraka.cli.output import JsonOption, ProfileOption, ostr, out, print_json
 from ostraka.errors import UnknownJob
 
@@ -21,6 +22,10 @@ def submit(
     max_price: Annotated[float | None, typer.Option(help="Most that it may cost, in OSTR.")] = None,
     deadline: Annotated[float, typer.Option(help="Seconds within which replicas must commit.")] = 120.0,
     raw: Annotated[bool, typer.Option(help="Send the prompt as it is, without the model's chat template.")] = False,
+    temperature: TemperatureOption = 0.0,
+    top_p: TopPOption = None,
+    top_k: TopKOption = None,
+    seed: SeedOption = None,
     no_wait: Annotated[bool, typer.Option(help="Print the job's number and return.")] = False,
     profile: ProfileOption = None,
     as_json: JsonOption = False,
@@ -37,6 +42,10 @@ def submit(
             max_price=max_price,
             deadline_s=deadline,
             chat=not raw,
+            temperature=temperature,
+            top_p=top_p,
+            top_k=top_k,
+            seed=seed,
         )
         if no_wait:
             print(answer.job_id)
@@ -53,6 +62,7 @@ def submit(
                     "result_hash": answer.result_hash,
                     "cost": answer.cost,
                     "corrected": answer.corrected,
+                    "seed": answer.seed,
                     "agreeing": answer.verification.agreeing,
                     "outvoted": answer.verification.outvoted,
                     "replica_hashes": answer.verification.replica_hashes,
@@ -64,6 +74,8 @@ def submit(
             out.print("[yellow]The replicas outvoted what was streamed. The agreed answer is:[/yellow]")
             print(answer.text)
         out.print(f"job {answer.job_id}: {answer.verification}; cost {ostr(answer.cost)}; result {answer.result_hash}")
+        if answer.seed is not None:
+            out.print(f"drawn with --seed {answer.seed}")
 
 
 def _status(client: Any, job_id: int) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from ostraka.model import Manifest, load_manifest
 from ostraka.store import ContentStore, HttpStore, cid_of_digest, open_store
 from ostraka.types import OSTR, ModelId
 from ostraka.wire.job_input import JobInput
+from ostraka.wire.sampling import GREEDY, Sampling, make_sampling
 
 MAX_MANIFEST_BYTES = 1 << 20
 
@@ -137,6 +138,10 @@ class Client:
         max_price: float | None = None,
         deadline_s: float = 120.0,
         chat: bool = True,
+        temperature: float = 0.0,
+        top_p: float | None = None,
+        top_k: int | None = None,
+        seed: int | None = None,
     ) -> Generation:
         """Submits a job and returns its answer-to-be, which streams when iterated.
 
@@ -145,12 +150,17 @@ class Client:
             max_price: most that the job may cost, in OSTR. Without it, the price of `max_tokens` tokens is escrowed.
             deadline_s: replicas must have committed within this time, or the escrow is refunded.
             chat: put the prompt into the model's chat template, where it has one.
+            temperature: 0 gives the likeliest token each time; 1 draws from the model's own distribution.
+            top_p: draw only from the likeliest tokens that together hold this share. Needs a temperature, like the next two.
+            top_k: draw only from the k likeliest tokens.
+            seed: 64 bits; the same seed gives the same answer. Without one it is drawn here; `Generation.seed` tells it.
 
         Raises:
+            UsageError: an argument that cannot be.
             UnknownModel, PromptTooLong, PriceCapTooLow, InsufficientFunds: before anything is spent.
             ChainUnreachable, OrchestratorUnreachable: a part of the network is away.
         """
-        info, job = self._job(model, prompt, max_tokens, chat)
+        info, job = self._job(model, prompt, max_tokens, chat, make_sampling(temperature, top_p, top_k, seed))
         price = replicas * job.max_units * info.price_per_unit
         cap = price if max_price is None else to_wei(max_price)
         if cap < price:
@@ -168,12 +178,14 @@ class Client:
             raise UsageError(f"job: {error}") from error
         job_id = self.market.submitted_id(mined)
         self.orchestrator.send_input(job_id, job.encode())
-        return Generation(self, job_id, self._text(info), gas, deadline_s)
+        return Generation(self, job_id, self._text(info), gas, deadline_s, job.sampling)
 
-    def _job(self, model: str, prompt: str, max_tokens: int, chat: bool) -> tuple[ModelInfo, JobInput]:
+    def _job(
+        self, model: str, prompt: str, max_tokens: int, chat: bool, sampling: Sampling = GREEDY
+    ) -> tuple[ModelInfo, JobInput]:
         info = self.find_model(model)
         text = self._text(info)
-        job = JobInput(prompt=text.prompt(prompt, chat=chat), max_tokens=max_tokens, stop=text.stop)
+        job = JobInput(text.prompt(prompt, chat=chat), max_tokens, text.stop, sampling)
         job.check(text.manifest.arch.vocab, min(text.manifest.arch.context, info.max_units))
         return info, job
 

@@ -12,6 +12,7 @@ from ostraka.crypto.eip712 import Receipt, receipt_message, recover
 from ostraka.crypto.trace import output_digest, result_hash
 from ostraka.errors import HashMismatch, JobFailed, OrchestratorUnreachable
 from ostraka.types import JobId, JobState, NodeId
+from ostraka.wire.sampling import GREEDY, Sampling
 
 if TYPE_CHECKING:
     from ostraka.client.client import Client
@@ -58,9 +59,16 @@ class Generation:
     """
 
     def __init__(
-        self, client: Client, job_id: int, text: ModelText, gas: dict[str, list[int]], deadline_s: float
+        self,
+        client: Client,
+        job_id: int,
+        text: ModelText,
+        gas: dict[str, list[int]],
+        deadline_s: float,
+        sampling: Sampling = GREEDY,
     ) -> None:
         self.job_id = job_id
+        self.sampling = sampling
         self._gas = gas  # what the chain does not connect with the job: the approval
         self.started = time.monotonic()
         self._client = client
@@ -184,6 +192,11 @@ class Generation:
                 yield ReceiptInfo(
                     replica, receipt.stage, receipt.node_id, receipt.start, receipt.stop, receipt.units, valid
                 )
+
+    @property
+    def seed(self) -> int | None:
+        """What repeats this answer; None when it was greedy and needed no seed."""
+        return None if self.sampling.is_greedy else self.sampling.seed
 
     @property
     def tokens(self) -> list[int]:

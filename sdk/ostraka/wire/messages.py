@@ -82,13 +82,12 @@ class Done(Message, frozen=True, tag=True):
 
 
 class Open(Message, frozen=True):
-    """Stage → next stage: prepare a session. Carries the route, so each node checks its own assignment."""
+    """Stage → next stage: prepare a session. Carries the route and the job's terms, so each node checks what it will work under."""
 
     session: bytes
     route: Route
     stage: int
-    input_digest: bytes
-    capacity: int
+    terms: bytes  # `JobTerms`, canonical: their sha256 is the input digest on chain
 
 
 class Step(Message, frozen=True):

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ostraka.cli.devnet import cache_folder
+from ostraka.cli.options import SeedOption, TemperatureOption, TopKOption, TopPOption
 from ostraka.cli.output import out
 from ostraka.cli.progress import reporter
 
@@ -25,6 +26,10 @@ def local(
     model: Annotated[str, typer.Argument(help="A packaged model's name, or a GGUF file of the Llama family.")],
     prompt: Annotated[str, typer.Option(help="What to ask.")],
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 64,
+    temperature: TemperatureOption = 0.0,
+    top_p: TopPOption = None,
+    top_k: TopKOption = None,
+    seed: SeedOption = None,
     digest: Annotated[bool, typer.Option(help="Print the result hash as the last line.")] = False,
     raw: Annotated[bool, typer.Option(help="Do not use the model's chat template.")] = False,
     threads: Annotated[int, typer.Option(min=1, help="Threads that compute.")] = 1,
@@ -37,6 +42,7 @@ def local(
     from ostraka.client.text import ModelText, TextStream
     from ostraka.crypto.trace import make_result
     from ostraka.wire.job_input import JobInput
+    from ostraka.wire.sampling import make_sampling
     from ostraka_worker.engine.local import generate_local
     from ostraka_worker.kernels.probe import pick_kernel
     from ostraka_worker.prepare import prepare_once
@@ -48,7 +54,8 @@ def local(
             model, cache or cache_folder(), progress=lambda d, t, w: report("Converting", d, t)
         )
     text = ModelText.fetch(manifest, store)
-    job = JobInput(prompt=text.prompt(prompt, chat=not raw), max_tokens=max_tokens, stop=text.stop)
+    sampling = make_sampling(temperature, top_p, top_k, seed)
+    job = JobInput(text.prompt(prompt, chat=not raw), max_tokens, text.stop, sampling)
     job.check(manifest.arch.vocab, manifest.arch.context)
     stream = TextStream(text)
 
@@ -57,9 +64,18 @@ def local(
         sys.stdout.flush()
 
     tokens, digests = generate_local(
-        manifest, lambda i: store.path(manifest.blocks[i].cid), job.prompt, job.max_tokens, job.stop, chosen, show
+        manifest,
+        lambda i: store.path(manifest.blocks[i].cid),
+        job.prompt,
+        job.max_tokens,
+        job.stop,
+        chosen,
+        show,
+        sampling,
     )
     print(stream.flush())
+    if not sampling.is_greedy and seed is None:
+        out.print(f"drawn with --seed {sampling.seed}")
     if digest:
         print(make_result(digests, tokens, manifest.digest, job.digest).hash.hex())
 

@@ -30,7 +30,6 @@ from ostraka_worker.kernels.gemm import Kernel
 from ostraka_worker.kernels.linear import Linear
 from ostraka_worker.kernels.norm import RmsNorm
 from ostraka_worker.kernels.rope import Rope
-from ostraka_worker.kernels.sampling import greedy
 from ostraka_worker.kernels.scalar import silu
 
 Float32 = npt.NDArray[np.float32]
@@ -124,10 +123,6 @@ class Head:
     def logits(self, x: Float32) -> Float32:
         """fp32 [T, H] -> fp32 [T, V]."""
         return self._head(self._norm(x))
-
-    def __call__(self, x: Float32) -> npt.NDArray[np.int32]:
-        """fp32 [T, H] -> the sampled tokens, int32 [T]."""
-        return greedy(self.logits(x))
 
 
 def _kv_codec(tensors: Tensors) -> tuple[int, int]:

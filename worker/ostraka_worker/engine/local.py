@@ -10,6 +10,7 @@ import numpy.typing as npt
 from ostraka.crypto.trace import token_digest
 from ostraka.errors import ContextTooLong, UsageError
 from ostraka.model import Manifest
+from ostraka.wire.sampling import GREEDY, Sampling
 from ostraka_worker.engine.span import Load
 from ostraka_worker.engine.stage import Stage
 from ostraka_worker.kernels.gemm import Kernel
@@ -25,14 +26,15 @@ def generate_local(
     stop_ids: Collection[int],
     kernel: Kernel,
     on_token: Callable[[int], None] | None = None,
+    sampling: Sampling = GREEDY,
 ) -> tuple[list[int], npt.NDArray[np.uint8]]:
-    """Greedy answer to `tokens`: `(tokens_out, digests)`.
+    """Answer to `tokens`, greedy unless `sampling` says otherwise: `(tokens_out, digests)`.
 
     `tokens_out` ends with the stop token where one was sampled. `digests` is uint8 [N, B + 1, 32] as in docs/protocol.md §3,
     N = prompt + answer - 1. Raises `ContextTooLong` when both do not fit, `UsageError` for an empty prompt or answer.
     """
     stage = Stage(manifest, 0, len(manifest.blocks), load, kernel)
-    return generate_on([stage], tokens, max_tokens, stop_ids, on_token)
+    return generate_on([stage], tokens, max_tokens, stop_ids, on_token, sampling)
 
 
 def generate_on(
@@ -41,6 +43,7 @@ def generate_on(
     max_tokens: int,
     stop_ids: Collection[int],
     on_token: Callable[[int], None] | None = None,
+    sampling: Sampling = GREEDY,
 ) -> tuple[list[int], npt.NDArray[np.uint8]]:
     """`generate_local` over loaded stages that tile the model, in order."""
     if not tokens or max_tokens < 1:
@@ -50,7 +53,7 @@ def generate_on(
     if capacity > context:
         raise ContextTooLong(f"prompt of {len(tokens)} and {max_tokens} tokens exceed the context of {context}")
     for stage in stages:
-        stage.open(_SESSION, capacity)
+        stage.open(_SESSION, capacity, sampling)
     try:
         answer: list[int] = []
         traces = []

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ostraka.wire.sampling import Sampling
 from ostraka_worker.kernels.cache import KvCache
 
 Rows = npt.NDArray[np.uint8]
@@ -16,11 +17,12 @@ Tokens = npt.NDArray[np.int32]
 
 @dataclass
 class Session:
-    """`length` positions of `capacity` are in the caches, one cache a layer of the span."""
+    """`length` positions of `capacity` are in the caches, one cache a layer of the span. `sampling` matters to a head."""
 
     capacity: int
     length: int
     caches: list[KvCache]
+    sampling: Sampling
 
 
 @dataclass(frozen=True)

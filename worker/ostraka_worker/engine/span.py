@@ -17,6 +17,7 @@ from ostraka_worker.engine.blocks import Embed, Head, Layer, Part
 from ostraka_worker.engine.session import Rows, Session, StepResult
 from ostraka_worker.kernels.fused import round_trip
 from ostraka_worker.kernels.gemm import Kernel
+from ostraka_worker.kernels.sampling import sample
 
 Float32 = npt.NDArray[np.float32]
 Load = Callable[[int], bytes | memoryview | Path]
@@ -80,15 +81,28 @@ class Span:
         if self.head is None:
             assert rows is not None
             return [StepResult(rows[part.start : part.stop], None, digests[part.start : part.stop]) for part in parts]
-        tokens = self._sample(self.head, x, parts, digests, border)
+        tokens = self._sample(self.head, x, parts, sessions, digests, border)
         return [StepResult(None, own, digests[part.start : part.stop]) for own, part in zip(tokens, parts, strict=True)]
 
     def _sample(
-        self, head: Head, x: Float32, parts: Sequence[Part], digests: Rows, border: int
+        self,
+        head: Head,
+        x: Float32,
+        parts: Sequence[Part],
+        sessions: Sequence[Session],
+        digests: Rows,
+        border: int,
     ) -> list[npt.NDArray[np.int32]]:
         """One array of tokens a part; the head runs only for the sampled rows of all parts."""
-        places = [place for part in parts for place in range(part.sample_from, part.stop)]
-        tokens = head(x[places]) if places else np.empty(0, np.int32)
+        wanted = [
+            (place, part.position + place - part.start, session.sampling)
+            for part, session in zip(parts, sessions, strict=True)
+            for place in range(part.sample_from, part.stop)
+        ]
+        places = [place for place, _, _ in wanted]
+        tokens = np.empty(0, np.int32)
+        if wanted:
+            tokens = sample(head.logits(x[places]), [own for _, _, own in wanted], [at for _, at, _ in wanted])
         for place, token in zip(places, tokens.tolist(), strict=True):
             digests[place, border] = np.frombuffer(token_digest(token), np.uint8)
         ends = np.cumsum([part.stop - part.sample_from for part in parts])

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from ostraka.errors import ContextTooLong, NonFiniteActivation, OstrakaError, ShapeMismatch, UsageError
 from ostraka.model import Manifest
+from ostraka.wire.sampling import GREEDY, Sampling
 from ostraka_worker.engine.blocks import Part
 from ostraka_worker.engine.session import Rows, Session, StepRequest, StepResult, joined
 from ostraka_worker.engine.span import Load, Progress, Span
@@ -51,13 +52,17 @@ class Stage:
         self._span = Span(manifest, start, stop, load, kernel, progress)
         self._sessions: dict[bytes, Session] = {}
 
-    def open(self, session: bytes, capacity: int) -> None:
-        """Reserves the KV cache of `capacity` positions. Raises `ContextTooLong`, or `UsageError` if it is open already."""
+    def open(self, session: bytes, capacity: int, sampling: Sampling = GREEDY) -> None:
+        """Reserves the KV cache of `capacity` positions; a head will sample as `sampling` says.
+
+        Raises `ContextTooLong`, or `UsageError` if it is open already.
+        """
         if session in self._sessions:
             raise UsageError(f"session: {session.hex()} is open already")
         if not 1 <= capacity <= self.manifest.arch.context:
             raise ContextTooLong(f"capacity: {capacity} positions; this model allows 1 to {self.manifest.arch.context}")
-        self._sessions[session] = Session(capacity, 0, [layer.new_cache(capacity) for layer in self._span.layers])
+        caches = [layer.new_cache(capacity) for layer in self._span.layers]
+        self._sessions[session] = Session(capacity, 0, caches, sampling)
 
     def close(self, session: bytes) -> None:
         """Frees the cache. Closing twice is harmless."""

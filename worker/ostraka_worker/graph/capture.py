@@ -87,7 +87,8 @@ def _symbols(program: torch.export.ExportedProgram, vary: Vary) -> dict[str, str
         if node.op == "placeholder" and node.name in vary:
             for at, symbol in vary[node.name].items():
                 size = node.meta["val"].shape[at]
-                if not isinstance(size, torch.SymInt) or found.setdefault(str(size.node.expr), symbol) != symbol:
+                free = isinstance(size, torch.SymInt) and size.node.expr.is_Symbol
+                if not free or found.setdefault(str(size.node.expr), symbol) != symbol:
                     what = f"dimension {at} of {node.name} ({symbol}) cannot vary by itself: the network fixes it"
                     raise UnsupportedModel(f"{what}. {REMEDY}")
     return found

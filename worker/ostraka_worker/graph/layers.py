@@ -131,7 +131,10 @@ def _conv(node: Node, own: _Own, kernel: Kernel) -> Run:
     if not isinstance(groups, int) or groups < 1 or len(weight) % groups or columns > limit:
         raise own.fail("weight", f"{list(weight.shape)} does not go with {groups} groups and at most {limit} products")
     bias, scale = own.vector("bias", len(weight), optional=True), own.scale(len(weight))
-    windows = make_windows({**node.attrs, "size": weight.shape[4 - (rank - 2) :]})
+    try:
+        windows = make_windows({**node.attrs, "size": weight.shape[4 - (rank - 2) :]})
+    except BadManifest as error:
+        raise BadManifest(f"node {node.name} ({node.path}): {error}") from None
     conv: GemmConv | DirectConv
     if direct:
         conv = DirectConv(weight, scale, bias, windows, groups)

@@ -2,6 +2,13 @@
  * below 2^24, hence exact in any order; the bounds stand in attention.py. */
 #include "common.h"
 
+/* Integers below 2^24: fused or not, the same sum. */
+#ifdef __FMA__
+#define MULTIPLY_ADD(a, b, c) __builtin_fmaf(a, b, c)
+#else
+#define MULTIPLY_ADD(a, b, c) ((c) + (a) * (b))
+#endif
+
 #define ROWS 4 /* queries that share a pass over the cache */
 
 /* Turns the first `turned` heads of each row, quantizes all, and writes keys and values into the cache.
@@ -57,7 +64,7 @@ INLINE void add_outer(float acc[ROWS][64], int count, const float *a, const int8
         wide[l] = (float)b[l];
     for (int r = 0; r < count; r++)
         for (int l = 0; l < 64; l++)
-            acc[r][l] += a[r] * wide[l];
+            acc[r][l] = MULTIPLY_ADD(a[r], wide[l], acc[r][l]);
 }
 
 /* Scores of `count` queries over positions [first, n): sums of q · k, exact. Lanes past n are computed from whatever the cache holds

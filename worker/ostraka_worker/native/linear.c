@@ -100,29 +100,68 @@ static int quantize_row(const float *x, int64_t k, double square_unit, double ce
     return OK;
 }
 
-/* Sums of outliers for sixteen outputs: value · weight over the row's outlier columns, exact. */
-INLINE void outlier_sums(const int8_t *block, const Outliers *out, float *extra) {
-    if (out->count <= 1024) { /* 127 · 128 · 127 · 1024 < 2^31 */
-        int32_t sums[LANES] = {0};
-        for (int64_t o = 0; o < out->count; o++) {
-            const int8_t *quad = block + (int64_t)(out->column[o] / 4) * 64 + out->column[o] % 4;
-            int32_t value = out->value[o];
-            for (int l = 0; l < LANES; l++)
-                sums[l] += value * quad[4 * l];
-        }
-        for (int l = 0; l < LANES; l++)
-            extra[l] = (float)sums[l];
-        return;
-    }
+/* One column of sixteen outputs: byte `place` of sixteen little-endian quads, sign-extended. Shifts, since they vectorize. */
+INLINE void column_of(const int8_t *quads, int place, int32_t *lanes) {
+    uint32_t words[LANES];
+    memcpy(words, quads, sizeof words);
+    int up = 24 - 8 * place;
+    for (int l = 0; l < LANES; l++)
+        lanes[l] = (int32_t)(words[l] << up) >> 24;
+}
+
+/* Sums of any number of outliers for sixteen outputs, exact, rounded once. */
+static void many_outliers(const int8_t *block, const Outliers *out, float *extra) {
     int64_t sums[LANES] = {0};
     for (int64_t o = 0; o < out->count; o++) {
-        const int8_t *quad = block + (int64_t)(out->column[o] / 4) * 64 + out->column[o] % 4;
+        int32_t lanes[LANES];
+        column_of(block + (int64_t)(out->column[o] / 4) * 64, out->column[o] % 4, lanes);
         for (int l = 0; l < LANES; l++)
-            sums[l] += (int64_t)out->value[o] * quad[4 * l];
+            sums[l] += (int64_t)out->value[o] * lanes[l];
     }
     for (int l = 0; l < LANES; l++)
         extra[l] = (float)sums[l];
 }
+
+/* The last step for sixteen outputs of a row: (sum · scale + outlier sum · outlier scale) · weight scale, rounded at every sign. */
+#if defined(__AVX512F__)
+INLINE void scale_out(const int32_t *sums, float scale, const Outliers *out, float outlier_scale, const int8_t *block,
+                      const float *weight_scale, float *y, int width) {
+    __m512 result = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_loadu_si512(sums)), _mm512_set1_ps(scale));
+    if (out->count) {
+        __m512 extra;
+        if (out->count <= 1024) { /* 127 · 128 · 127 · 1024 < 2^31 */
+            __m512i total = _mm512_setzero_si512();
+            for (int64_t o = 0; o < out->count; o++) {
+                __m512i words = _mm512_loadu_si512(block + (int64_t)(out->column[o] / 4) * 64);
+                __m512i lanes = _mm512_srai_epi32(_mm512_sllv_epi32(words, _mm512_set1_epi32(24 - 8 * (out->column[o] % 4))), 24);
+                total = _mm512_add_epi32(total, _mm512_mullo_epi32(lanes, _mm512_set1_epi32(out->value[o])));
+            }
+            extra = _mm512_cvtepi32_ps(total);
+        } else {
+            float many[LANES];
+            many_outliers(block, out, many);
+            extra = _mm512_loadu_ps(many);
+        }
+        result = _mm512_add_ps(result, _mm512_mul_ps(extra, _mm512_set1_ps(outlier_scale)));
+    }
+    __mmask16 mask = (__mmask16)((1u << width) - 1);
+    _mm512_mask_storeu_ps(y, mask, _mm512_mul_ps(result, _mm512_maskz_loadu_ps(mask, weight_scale)));
+}
+#else
+INLINE void scale_out(const int32_t *sums, float scale, const Outliers *out, float outlier_scale, const int8_t *block,
+                      const float *weight_scale, float *y, int width) {
+    float result[LANES], extra[LANES];
+    for (int l = 0; l < LANES; l++)
+        result[l] = (float)sums[l] * scale;
+    if (out->count) {
+        many_outliers(block, out, extra);
+        for (int l = 0; l < LANES; l++)
+            result[l] += extra[l] * outlier_scale;
+    }
+    for (int l = 0; l < width; l++)
+        y[l] = result[l] * weight_scale[l];
+}
+#endif
 
 /* `count` rows (<= TILE) times `blocks_here` (1 or 2) blocks of sixteen outputs, into sums [count][2][16]. */
 #if defined(__AVX512VNNI__)
@@ -222,11 +261,13 @@ EXPORT int oe_linear(const float *x, const int8_t *packed, const int32_t *row_su
     Outliers *outliers = malloc((size_t)rows * sizeof(Outliers));
     int32_t *found = malloc((size_t)(rows * k) * 2 * sizeof(int32_t));
     int status = q && scales && outliers && found ? OK : NO_MEMORY;
+    int64_t used = 0; /* lists stand one after the other: memory that is never touched costs nothing */
     for (int64_t t = 0; t < rows && status == OK; t++) {
-        outliers[t].column = found + t * k * 2;
-        outliers[t].value = found + t * k * 2 + k;
+        outliers[t].column = found + used;
+        outliers[t].value = found + rows * k + used;
         memset(q + t * stride + k, BIAS, (size_t)(stride - k));
         status = quantize_row(x + t * k, k, square_unit, ceiling, floor_, q + t * stride, BIAS, scales + t, scales + rows + t, outliers + t);
+        used += outliers[t].count;
     }
     if (status == OK) {
 #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
@@ -237,22 +278,13 @@ EXPORT int oe_linear(const float *x, const int8_t *packed, const int32_t *row_su
                 int count = rows - t0 < TILE ? (int)(rows - t0) : TILE;
                 int32_t sums[TILE][2][LANES];
                 tile(q + t0 * stride, stride, w, quads, row_sums + b * LANES, count, here, sums);
-                for (int t = 0; t < count; t++)
-                    for (int p = 0; p < here; p++) {
-                        int64_t first = (b + p) * LANES;
-                        int width = n - first < LANES ? (int)(n - first) : LANES;
-                        float result[LANES], extra[LANES];
-                        for (int l = 0; l < LANES; l++)
-                            result[l] = (float)sums[t][p][l] * scales[t0 + t];
-                        if (outliers[t0 + t].count) {
-                            outlier_sums(w + p * quads * 64, outliers + t0 + t, extra);
-                            for (int l = 0; l < LANES; l++)
-                                result[l] += extra[l] * scales[rows + t0 + t];
-                        }
-                        float *to = y + (t0 + t) * n + first;
-                        for (int l = 0; l < width; l++)
-                            to[l] = result[l] * weight_scale[first + l];
-                    }
+                for (int p = 0; p < here; p++) {
+                    int64_t first = (b + p) * LANES;
+                    int width = n - first < LANES ? (int)(n - first) : LANES;
+                    for (int t = 0; t < count; t++)
+                        scale_out(sums[t][p], scales[t0 + t], outliers + t0 + t, scales[rows + t0 + t], w + p * quads * 64,
+                                  weight_scale + first, y + (t0 + t) * n + first, width);
+                }
             }
         }
     }
@@ -304,9 +336,10 @@ EXPORT int oe_multiply_columns(const int32_t *columns, const int32_t *values, co
         for (int64_t t = 0; t < rows; t++) {
             int64_t sums[LANES] = {0};
             for (int64_t c = 0; c < count; c++) {
-                const int8_t *quad = packed + (b * quads + columns[c] / 4) * 64 + columns[c] % 4;
+                int32_t lanes[LANES];
+                column_of(packed + (b * quads + columns[c] / 4) * 64, columns[c] % 4, lanes);
                 for (int l = 0; l < LANES; l++)
-                    sums[l] += (int64_t)values[t * count + c] * quad[4 * l];
+                    sums[l] += (int64_t)values[t * count + c] * lanes[l];
             }
             for (int l = 0; l < width; l++)
                 y[t * n + first + l] = (float)sums[l];
