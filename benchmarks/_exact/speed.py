@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import time
@@ -13,6 +14,7 @@ import torch
 
 from benchmarks._exact.baseline import MODEL, huggingface
 from ostraka.cli.devnet import cache_folder
+from ostraka_worker.convert import Weights
 from ostraka_worker.engine.stage import Stage
 from ostraka_worker.kernels.gemm import Fp32Kernel
 from ostraka_worker.kernels.probe import pick_kernel
@@ -27,13 +29,16 @@ def run(rounds: int = 7, quick: bool = False) -> dict[str, Any]:
     cores = os.cpu_count() or 1
     for threads in sorted({1, cores}):
         torch.set_num_threads(threads)
-        results["one_thread" if threads == 1 else "all_threads"] = {"threads": threads, **_compare(2 if quick else rounds)}
+        results["one_thread" if threads == 1 else "all_threads"] = {
+            "threads": threads,
+            **_compare(2 if quick else rounds),
+        }
     torch.set_num_threads(1)
     return results
 
 
-def exact_stage(kernel: Any) -> Stage:
-    manifest, store = prepare_once(MODEL, cache_folder())
+def exact_stage(kernel: Any, weights: Weights = "int8") -> Stage:
+    manifest, store = prepare_once(MODEL, cache_folder(), weights=weights)
     return Stage(manifest, 0, len(manifest.blocks), lambda i: store.path(manifest.blocks[i].cid), kernel)
 
 
@@ -121,7 +126,9 @@ def memory() -> dict[str, Any]:
 
     def resident(what: str) -> int:
         code = f"from benchmarks._exact.speed import _resident; print(_resident({what!r}))"
-        return int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()[-1])
+        return int(
+            subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()[-1]
+        )
 
     exact, dense = resident("exact"), resident("fp32")
     return {
@@ -138,7 +145,7 @@ def _resident(what: str) -> int:
     torch.set_num_threads(1)
     process = psutil.Process()
     kernel, _ = pick_kernel(None)
-    manifest, store = prepare_once(MODEL, cache_folder())
+    prepare_once(MODEL, cache_folder())
     import transformers.models.llama.modeling_llama  # noqa: F401
 
     gc.collect()
@@ -155,7 +162,5 @@ def _trim() -> None:
     """Gives freed memory back to the system, so that what is counted is what is held."""
     import ctypes
 
-    try:
+    with contextlib.suppress(OSError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
-    except OSError:
-        pass

@@ -63,6 +63,19 @@ def test_a_job_by_command_line(ostraka, local_digest):
     assert "closed" in watched.stdout
 
 
+def test_a_sampled_answer_is_drawn_alike_by_three_replicas_and_by_a_single_process(client, ostraka):
+    settings = {"temperature": 0.9, "top_p": 0.95, "top_k": 50, "seed": 20_240_229}
+    text, digest = alone(QUESTION, 16, *(f"--{name.replace('_', '-')}={value}" for name, value in settings.items()))
+    answer = client.generate(MODEL, QUESTION, replicas=3, max_tokens=16, **settings)
+    assert "".join(answer) == answer.text == text
+    assert answer.seed == 20_240_229
+    assert answer.verification.agreeing == (0, 1, 2)
+    assert answer.result_hash == digest
+    refused = ostraka("job", "submit", MODEL, QUESTION, "--top-k", "5")
+    assert refused.returncode == 2
+    assert "top_k: 5 means nothing at temperature 0" in refused.stderr
+
+
 def test_one_replica_is_possible_and_says_so(client):
     answer = client.generate(MODEL, "Say hi.", replicas=1, max_tokens=4)
     assert answer.result().verification.replicas == 1

@@ -10,10 +10,10 @@ MODEL = "smollm2-135m-instruct"
 
 
 @functools.cache
-def alone(prompt: str, max_tokens: int) -> tuple[str, str]:
-    """Text and result hash, as `ostraka run local … --digest` prints them."""
+def alone(prompt: str, max_tokens: int, *options: str) -> tuple[str, str]:
+    """Text and result hash, as `ostraka run local … --digest` with `options` prints them."""
     command = [sys.executable, "-m", "ostraka.cli", "run", "local", MODEL]
-    command += ["--prompt", prompt, "--max-tokens", str(max_tokens), "--digest"]
+    command += ["--prompt", prompt, "--max-tokens", str(max_tokens), "--digest", *options]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     text, digest = done.stdout.strip().rsplit("\n", 1)
     return text, digest

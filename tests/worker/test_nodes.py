@@ -20,6 +20,7 @@ from ostraka.errors import (
     BadSignature,
     ConfigError,
     PeerUnreachable,
+    PromptTooLong,
     StakeTooLow,
     TraceMismatch,
     UnknownJob,
@@ -44,6 +45,7 @@ from ostraka.wire.messages import (
     Truncate,
     unpack_digests,
 )
+from ostraka.wire.sampling import Sampling
 from ostraka_worker.attest import Identity
 from ostraka_worker.engine.local import generate_local
 from ostraka_worker.engine.stage import Stage as EngineStage
@@ -86,7 +88,7 @@ class Pair:
         return events
 
     def open_message(self, stage=1, **changes):
-        message = Open(b"o" * 32, self.route(), stage, JOB.digest, JOB.max_units)
+        message = Open(b"o" * 32, self.route(), stage, JOB.terms.encode())
         return dataclasses_replace(message, **changes)
 
 
@@ -134,6 +136,25 @@ def scenario(tmp_path, play, **settings):
 
 
 # ── honest ──
+
+
+def test_a_sampled_job_is_what_one_process_draws_and_a_replica_checks_it_by_prefill(tmp_path):
+    job = JobInput(JOB.prompt, JOB.max_tokens, JOB.stop, Sampling(1200, top_k=100, top_p_milli=950, seed=(1 << 64) - 3))
+    tokens, digests = generate_local(
+        MANIFEST, FILES.__getitem__, job.prompt, job.max_tokens, job.stop, KERNEL, sampling=job.sampling
+    )
+    assert tokens != answer_alone()[0]
+    result = make_result(digests, tokens, MODEL, job.digest)
+
+    async def play(two):
+        two.market.add_job(1, MODEL, job.digest)
+        for replica, claimed in enumerate((None, tokens, [*tokens[:3], tokens[3] ^ 1, *tokens[4:]])):
+            route = two.route(two.assignment(replica=replica))
+            events = await two.run(claimed, route, job, bytes([replica]) * 32)
+            assert events[-1].tokens == tokens
+            assert two.nodes[0].records.load(1, replica).trace_root == result.trace_root
+
+    scenario(tmp_path, play)
 
 
 def test_two_stages_give_what_one_process_gives_and_commit_to_it(tmp_path):
@@ -306,6 +327,10 @@ def attest_message(session, digests, tokens, two, key=None, **changes):
 # ── strangers ──
 
 
+def terms(**changes) -> bytes:
+    return dataclasses_replace(JOB, **changes).terms.encode()
+
+
 def test_a_route_that_the_jobs_orchestrator_did_not_sign_is_refused(tmp_path):
     async def play(two):
         with pytest.raises(BadSignature, match="assignment"):
@@ -320,10 +345,17 @@ REFUSALS = {
     "a replica too many": (lambda two: {"route": two.route(two.assignment(replica=3))}, BadFrame, "replica 3 of 3"),
     "another stage": (lambda two: {"stage": 5}, BadFrame, "not this node's"),
     "a negative stage": (lambda two: {"stage": -1}, BadFrame, "not this node's"),
-    "another input": (lambda two: {"input_digest": b"x" * 32}, BadFrame, "digest is not the one on chain"),
+    "another prompt": (lambda two: {"terms": terms(prompt=[5, 9, 30])}, BadFrame, "digest is not the one on chain"),
+    "another sampling": (
+        lambda two: {"terms": terms(sampling=Sampling(500, seed=1))},
+        BadFrame,
+        "digest is not the one on chain",
+    ),
     "a short session id": (lambda two: {"session": b"x"}, BadFrame, "32 bytes"),
-    "no capacity": (lambda two: {"capacity": 0}, BadFrame, "capacity"),
-    "too much capacity": (lambda two: {"capacity": 10**6}, BadFrame, "capacity"),
+    "no terms": (lambda two: {"terms": b""}, BadFrame, "job terms"),
+    "an impossible sampling": (lambda two: {"terms": terms(sampling=Sampling(-5))}, UsageError, "temperature_milli"),
+    "no answer": (lambda two: {"terms": terms(max_tokens=0)}, UsageError, "max_tokens: 0"),
+    "too long a job": (lambda two: {"terms": terms(max_tokens=10**6)}, PromptTooLong, "context has"),
 }
 
 

@@ -13,7 +13,7 @@ from ostraka.crypto.merkle import merkle_root
 from ostraka.errors import UnknownModel
 from ostraka.model import BlockInfo, Manifest, Tokenizer, dump_manifest, load_manifest
 from ostraka.store import ContentStore, LocalStore, cid_of_digest
-from ostraka_worker.convert import convert_gguf
+from ostraka_worker.convert import Weights, convert_gguf
 from ostraka_worker.kernels import pick_kernel
 
 Progress = Callable[[int, int, str], None]
@@ -52,6 +52,7 @@ def prepare(
     name: str | None = None,
     context: int | None = None,
     progress: Progress | None = None,
+    weights: Weights = "int8",
 ) -> Manifest:
     """Converts and stores all blocks, the tokenizer and the manifest. Converting again gives the same CIDs."""
     path = find_weights(model)
@@ -61,10 +62,10 @@ def prepare(
         cids[index] = store.put(file)
 
     kernel, _ = pick_kernel()
-    converted = convert_gguf(path, write, context=context, progress=progress, kernel=kernel)
+    converted = convert_gguf(path, write, context=context, progress=progress, kernel=kernel, weights=weights)
     tokenizer = converted.tokenizer
     manifest = Manifest(
-        name=name or (model if model in PACKAGED else path.stem.lower()),
+        name=name or (model if model in PACKAGED else path.stem.lower()) + ("" if weights == "int8" else f"-{weights}"),
         arch=converted.config,
         tokenizer=Tokenizer(
             cid=store.put(tokenizer.tokenizer_json),
@@ -101,14 +102,20 @@ class _Kept(msgspec.Struct):
 
 
 def prepare_once(
-    model: str, folder: Path, *, context: int | None = None, progress: Progress | None = None
+    model: str,
+    folder: Path,
+    *,
+    context: int | None = None,
+    progress: Progress | None = None,
+    weights: Weights = "int8",
 ) -> tuple[Manifest, LocalStore]:
     """`prepare` into a blockstore under `folder`, skipped when an earlier run of the same converter left everything there."""
     store = LocalStore(folder / "store")
     path = find_weights(model)
     stat = path.stat()
-    source = f"{path.name}:{stat.st_size}:{stat.st_mtime_ns}"
-    note = folder / "models" / f"{hashlib.sha256(model.encode()).hexdigest()[:16]}.json"
+    source = f"{path.name}:{stat.st_size}:{stat.st_mtime_ns}:{weights}"
+    key = model if weights == "int8" else f"{model}:{weights}"
+    note = folder / "models" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
     if note.is_file():
         try:
             kept = msgspec.json.decode(note.read_bytes(), type=_Kept)
@@ -119,7 +126,7 @@ def prepare_once(
                     return manifest, store
         except Exception:
             pass
-    manifest = prepare(model, store, context=context, progress=progress)
+    manifest = prepare(model, store, context=context, progress=progress, weights=weights)
     note.parent.mkdir(parents=True, exist_ok=True)
     note.write_bytes(msgspec.json.encode(_Kept(CONVERTER, source, context, manifest.digest.hex())))
     return manifest, store

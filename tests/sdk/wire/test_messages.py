@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import struct
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,8 +12,9 @@ from hypothesis import strategies as st
 
 from ostraka.errors import BadFrame, PromptTooLong, UsageError
 from ostraka.wire import messages
-from ostraka.wire.job_input import JobInput, Sampling, decode_input
+from ostraka.wire.job_input import JobInput, decode_input, decode_terms
 from ostraka.wire.messages import Close, Done, Step, Token, decode, encode, pack_digests, unpack_digests
+from ostraka.wire.sampling import Sampling, make_sampling
 from ostraka.wire.session import Phase, SessionState
 
 STEP = Step(b"s" * 32, 3, 2, 4, b"rows")
@@ -84,7 +88,18 @@ def test_another_encoding_of_it_is_refused(data):
         (JobInput([10], 1, []), UsageError, "vocabulary"),
         (JobInput([-1], 1, []), UsageError, "vocabulary"),
         (JobInput([1] * 6, 4, []), PromptTooLong, "context has 8"),
-        (JobInput([1], 1, [], Sampling("hot")), UsageError, "sampling"),
+        (JobInput([1 << 32], 1, []), UsageError, "vocabulary"),
+        (JobInput([1], 1, [2] * 65), UsageError, "stop: 65 tokens"),
+        (JobInput([1], 1, [], Sampling(-1)), UsageError, "temperature_milli: -1; use 0 to 100000"),
+        (JobInput([1], 1, [], Sampling(100_001)), UsageError, "temperature_milli: 100001"),
+        (JobInput([1], 1, [], Sampling(1, top_k=11)), UsageError, "top_k: 11; use 0 to 10"),
+        (JobInput([1], 1, [], Sampling(1, top_k=-1)), UsageError, "top_k: -1"),
+        (JobInput([1], 1, [], Sampling(1, top_p_milli=0)), UsageError, "top_p_milli: 0; use 1 to 1000"),
+        (JobInput([1], 1, [], Sampling(1, top_p_milli=1001)), UsageError, "top_p_milli: 1001"),
+        (JobInput([1], 1, [], Sampling(1, seed=1 << 64)), UsageError, "seed: 18446744073709551616"),
+        (JobInput([1], 1, [], Sampling(1, seed=-1)), UsageError, "seed: -1"),
+        (JobInput([1], 1, [], Sampling(top_k=5)), UsageError, "temperature_milli: 0 is greedy"),
+        (JobInput([1], 1, [], Sampling(seed=5)), UsageError, "temperature_milli: 0 is greedy"),
         (JobInput([1], 1, [], kind="detect"), UsageError, "kind"),
     ],
 )
@@ -95,6 +110,67 @@ def test_a_bad_job_is_refused_by_name(value, error, names):
 
 def test_a_job_that_just_fits_is_taken():
     JobInput([1] * 5, 4, []).check(vocab=10, context=8)
+    JobInput([1] * 5, 4, [], Sampling(100_000, 10, 1, (1 << 64) - 1)).check(vocab=10, context=8)
+
+
+WARM = JobInput([1, 2], 3, [2], Sampling(700, 40, 900, (1 << 64) - 1))
+
+
+def test_the_digest_is_that_of_the_terms_and_covers_every_field():
+    text = (
+        b'{"kind":"generate","max_tokens":3,"prompt_sha256":"%s","prompt_tokens":2,"sampling":'
+        b'{"seed":18446744073709551615,"temperature_milli":700,"top_k":40,"top_p_milli":900},"stop":[2],"version":1}'
+    ) % hashlib.sha256(struct.pack("<2I", 1, 2)).hexdigest().encode()
+    assert WARM.terms.encode() == text
+    assert WARM.digest == WARM.terms.digest == hashlib.sha256(text).digest()
+    assert decode_terms(text) == WARM.terms
+    assert decode_input(WARM.encode()) == WARM
+    assert WARM.max_units == WARM.terms.max_units == 4
+    others = {
+        "prompt": [1, 3],
+        "max_tokens": 4,
+        "stop": [],
+        "sampling": Sampling(700, 40, 900, 1),
+        "kind": "x",
+        "version": 2,
+    }
+    digests = {msgspec.structs.replace(WARM, **{field: value}).digest for field, value in others.items()}
+    assert len(digests | {WARM.digest}) == 7
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"{}", b"\xff", WARM.encode(), WARM.terms.encode() + b" ", b" " * ((1 << 16) + 1)],
+)
+def test_terms_in_another_encoding_are_refused(data):
+    with pytest.raises(BadFrame, match="job terms"):
+        decode_terms(data)
+
+
+def test_what_a_person_writes_becomes_thousandths():
+    assert make_sampling() == make_sampling(0.0) == Sampling()
+    assert make_sampling(0.7, 0.95, 40, 5) == Sampling(700, 40, 950, 5)
+    assert make_sampling(0.7, seed=5) == Sampling(700, 0, 1000, 5)
+    assert make_sampling(1.0).seed != make_sampling(1.0).seed  # drawn
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        ({"temperature": -1.0}, "temperature: -1.0"),
+        ({"temperature": float("nan")}, "temperature: nan"),
+        ({"temperature": float("inf")}, "temperature: inf"),
+        ({"temperature": 0.0001}, "temperature: 0.0001 is below"),
+        ({"temperature": 1.0, "top_p": float("nan")}, "top_p: nan"),
+        ({"temperature": 1.0, "top_p": 0.0001}, "top_p: 0.0001 is below"),
+        ({"top_p": 0.5}, "top_p: 0.5 means nothing at temperature 0"),
+        ({"top_k": 5}, "top_k: 5 means nothing"),
+        ({"seed": 5}, "seed: 5 means nothing"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_by_name(arguments, names):
+    with pytest.raises(UsageError, match=names):
+        make_sampling(**arguments)
 
 
 def test_a_session_steps_where_its_cache_ends():

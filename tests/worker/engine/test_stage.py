@@ -14,6 +14,7 @@ from ostraka.errors import (
     ContextTooLong,
     UsageError,
 )
+from ostraka.wire.sampling import GREEDY, Sampling
 from ostraka_worker.engine import Stage, StepRequest, generate_local, generate_on
 from ostraka_worker.kernels.gemm import Fp32Kernel, ReferenceKernel
 
@@ -108,6 +109,37 @@ def test_a_generation_is_rechecked_by_one_prefill(whole):
     checked, found = feed(whole, fed, [len(fed)], sample_from=len(PROMPT) - 1)
     assert checked == tokens
     assert (found == digests[:, 1:]).all()
+
+
+def test_a_sampled_generation_is_rechecked_by_one_prefill_in_any_chunks_and_batch(whole):
+    warm = [Sampling(900, seed=3), Sampling(1500, top_k=60, top_p_milli=900, seed=3), GREEDY]
+    answers = [generate_on([whole], PROMPT, 20, [], sampling=own)[0] for own in warm]
+    assert len({tuple(answer) for answer in answers}) == 3
+    names = [bytes([i]) for i in range(3)]
+    fed = [PROMPT + answer[:-1] for answer in answers]
+    for name, own in zip(names, warm, strict=True):
+        whole.open(name, len(fed[0]), own)
+    found: list[list[int]] = [[], [], []]
+    for start, stop in ((0, 15), (15, 25), (25, 39)):
+        requests = [
+            StepRequest(name, start, np.array(tokens[start:stop]), sample_from=len(PROMPT) - 1)
+            for name, tokens in zip(names, fed, strict=True)
+        ]
+        for own, result in zip(found, whole.step_many(requests), strict=True):
+            own += result.tokens.tolist()
+    for name in names:
+        whole.close(name)
+    assert found == answers
+
+
+@pytest.mark.parametrize("kernel", [ReferenceKernel(), Fp32Kernel()])
+def test_every_kernel_draws_the_same_tokens(whole, kernel):
+    own = Sampling(1000, seed=77)
+    manifest, files = tiny_model()
+    expected = generate_on([whole], PROMPT, 12, [], sampling=own)
+    found = generate_local(manifest, files.__getitem__, PROMPT, 12, [], kernel, sampling=own)
+    assert found[0] == expected[0]
+    assert (found[1] == expected[1]).all()
 
 
 def test_truncating_is_as_if_the_rest_had_never_been_fed(whole):

@@ -13,6 +13,7 @@ from tests.worker.engine.tiny import CONTEXT, VOCAB, tiny_model
 from ostraka.codec import dump_tensors, load_tensors, row_format
 from ostraka.errors import (
     BadFrame,
+    BadManifest,
     ContextTooLong,
     HashMismatch,
     NonFiniteActivation,
@@ -149,9 +150,7 @@ def revouched(manifest: Manifest, files: dict[int, bytes]) -> Manifest:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
-@pytest.mark.parametrize(
-    "tensor", ["attn_norm", "ffn_norm", "qkv.scale", "o.scale", "gate_up.scale", "down.scale", "rope_cos"]
-)
+@pytest.mark.parametrize("tensor", ["attn_norm", "ffn_norm", "rope_cos"])
 def test_weights_that_overflow_give_an_error_before_anything_is_returned(tensor, value):
     manifest, files = poisoned(tensor, value)
     broken = Stage(manifest, 0, BLOCKS, files.__getitem__, Fp32Kernel())
@@ -164,6 +163,26 @@ def test_weights_that_overflow_give_an_error_before_anything_is_returned(tensor,
         # A merely huge number may drown in a scale; then everything returned is finite and hashed.
         assert value == 3e38
         assert result.digests.any(axis=2).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 0.0, -1.0, 1e-19, 3e38])
+@pytest.mark.parametrize("tensor", ["qkv.scale", "o.scale", "gate_up.scale", "down.scale"])
+def test_a_scale_that_no_weights_can_have_is_refused_at_load(tensor, value):
+    manifest, files = poisoned(tensor, value)
+    with pytest.raises(BadManifest, match=rf"block 2: {tensor} holds"):
+        Stage(manifest, 0, BLOCKS, files.__getitem__, Fp32Kernel())
+
+
+@pytest.mark.parametrize(
+    ("index", "tensor"), [(0, "embed.weight"), (2, "qkv.weight"), (2, "down.weight"), (4, "head.weight")]
+)
+def test_a_weight_of_minus_128_is_refused_at_load(index, tensor):
+    manifest, files = tiny_model()
+    tensors = {name: array.copy() for name, array in load_tensors(files[index]).items()}
+    tensors[tensor][-1, -1] = -128
+    files = {**files, index: dump_tensors(tensors)}
+    with pytest.raises(BadManifest, match=rf"block {index}: {tensor} holds -128"):
+        Stage(revouched(manifest, files), 0, BLOCKS, files.__getitem__, Fp32Kernel())
 
 
 def test_a_block_that_is_not_what_the_manifest_says_is_refused():

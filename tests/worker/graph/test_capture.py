@@ -42,7 +42,12 @@ class Images(nn.Module):
         ]
         nearest = F.interpolate(F.avg_pool2d(x, 2), size=(8, 8))
         parts = torch.chunk(torch.cat([x, again, nearest], 1), 4, 1)
-        return parts[0] - parts[3] / 2, F.adaptive_max_pool2d(small, 2), F.relu(F.instance_norm(x)).mean((2, 3)), x.amax((2, 3))
+        return (
+            parts[0] - parts[3] / 2,
+            F.adaptive_max_pool2d(small, 2),
+            F.relu(F.instance_norm(x)).mean((2, 3)),
+            x.amax((2, 3)),
+        )
 
 
 class Words(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,12 +13,26 @@ from ostraka.cli.devnet import cache_folder
 from ostraka.cli.output import JsonOption, ProfileOption, ostr, out, print_json
 from ostraka.cli.progress import reporter
 
+
+class Weights(StrEnum):
+    int8 = "int8"
+    int4 = "int4"
+
+
 app = typer.Typer(help="Cut models into blocks and publish them.", no_args_is_help=True)
 ModelArgument = Annotated[str, typer.Argument(help="A packaged model's name, or a GGUF file of the Llama family.")]
 CacheOption = Annotated[
     Path | None, typer.Option("--cache", help="Where blocks are kept; by default the user's cache folder.")
 ]
 ContextOption = Annotated[int | None, typer.Option(help="Positions a session may use; by default 2048 at most.")]
+WeightsOption = Annotated[
+    Weights,
+    typer.Option(
+        help="int4 makes the files of the layers' matrices half as large (in memory they stay int8) and costs accuracy: on SmolLM2, whose "
+        "source is 4-bit itself, perplexity is 1.2 % above fp32 instead of 0.3 %; a source of more bits loses more. '-int4' is "
+        "added to the model's name."
+    ),
+]
 
 
 @app.command()
@@ -25,6 +40,7 @@ def prepare(
     model: ModelArgument,
     cache: CacheOption = None,
     context: ContextOption = None,
+    weights: WeightsOption = Weights.int8,
     progress_json: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
     """Convert a model into blocks and a manifest, on this machine only."""
@@ -35,6 +51,7 @@ def prepare(
             model,
             cache or cache_folder(),
             context=context,
+            weights=weights.value,
             progress=lambda done, total, what: print(
                 json.dumps({"done": done, "total": total, "what": what}), flush=True
             ),
@@ -42,7 +59,11 @@ def prepare(
         return
     with reporter() as report:
         manifest, _ = prepare_once(
-            model, cache or cache_folder(), context=context, progress=lambda d, t, w: report("Converting", d, t)
+            model,
+            cache or cache_folder(),
+            context=context,
+            weights=weights.value,
+            progress=lambda d, t, w: report("Converting", d, t),
         )
     size = sum(b.bytes for b in manifest.blocks)
     out.print(f"{manifest.name}: {len(manifest.blocks)} blocks, {size / 1e6:.0f} MB, id 0x{manifest.digest.hex()}")
@@ -57,6 +78,7 @@ def publish(
     royalty_bps: Annotated[int, typer.Option(min=0, max=1000, help="Publisher's share, in 1/100 of a per cent.")] = 0,
     cache: CacheOption = None,
     context: ContextOption = None,
+    weights: WeightsOption = Weights.int8,
     profile: ProfileOption = None,
 ) -> None:
     """Put a model on the market: blocks into the store, its manifest's digest and price on chain."""
@@ -71,7 +93,11 @@ def publish(
     settings = load_profile(profile)
     with Client(settings) as client, reporter() as report:
         manifest, kept = prepare_once(
-            model, cache or cache_folder(), context=context, progress=lambda d, t, w: report("Converting", d, t)
+            model,
+            cache or cache_folder(),
+            context=context,
+            weights=weights.value,
+            progress=lambda d, t, w: report("Converting", d, t),
         )
         if max_units > manifest.arch.context:
             raise UsageError(f"max_units: {max_units}; the model's context is {manifest.arch.context}")

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ from ostraka.model import BlockKind, LlamaConfig
 from ostraka_worker.convert.calibration import Calibration
 from ostraka_worker.convert.gguf_source import GgufSource, read_gguf
 from ostraka_worker.convert.quantize import quantize_rows
+from ostraka_worker.convert.quantize4 import quantize_groups
 from ostraka_worker.convert.rope_table import rope_table
 from ostraka_worker.convert.tokenizer import TokenizerFiles, tokenizer_from_gguf
 from ostraka_worker.kernels.gemm import Kernel
@@ -27,6 +29,7 @@ from ostraka_worker.kernels.gemm import Kernel
 Float32 = npt.NDArray[np.float32]
 BlockWriter = Callable[[int, str, bytes], None]  # (index, kind, file)
 Progress = Callable[[int, int, str], None]  # (done, total, what)
+Weights = Literal["int8", "int4"]
 
 
 @dataclass(frozen=True)
@@ -61,11 +64,13 @@ def convert_gguf(
     wire: str = "int8-b64-t4",
     progress: Progress | None = None,
     kernel: Kernel | None = None,
+    weights: Weights = "int8",
 ) -> Converted:
     """Writes every block to `out`: a callback, or a directory that receives `block-0000.safetensors` … and `tokenizer.json`.
 
     `context` is how many positions a session may use, by default the smaller of the file's own and 2048. With a `kernel` the model
     reads a calibration text meanwhile, and wire formats and KV codecs are chosen by error; without one all are linear.
+    `weights` int4 makes the matrices of the layers half as large; embedding and head stay int8.
     Raises `UnsupportedModel` naming what the file has that this converter cannot express.
     """
     source = GgufSource(read_gguf(path))
@@ -75,7 +80,7 @@ def convert_gguf(
     total = config.layers + 2
     calibrate = Calibration(tokenizer.tokenizer_json, config, wire, kernel) if kernel else None
     blocks: list[ConvertedBlock] = []
-    for index, (kind, work, tensors) in enumerate(_blocks(source, config)):
+    for index, (kind, work, tensors) in enumerate(_blocks(source, config, weights)):
         if progress:
             progress(index, total, f"block {index} ({kind})")
         own_wire = ""
@@ -103,14 +108,15 @@ def _directory_writer(folder: Path, tokenizer: TokenizerFiles) -> BlockWriter:
     return write
 
 
-def _blocks(source: GgufSource, config: LlamaConfig) -> Iterator[tuple[BlockKind, int, dict[str, Array]]]:
+def _blocks(
+    source: GgufSource, config: LlamaConfig, weights: Weights
+) -> Iterator[tuple[BlockKind, int, dict[str, Array]]]:
     embed, embed_scale = quantize_rows(source.tensor("token_embd.weight", config.vocab, config.hidden))
     # Work of a look-up: one row is scaled. Never 0, since pay is shared by work.
     yield "embed", config.hidden, {"embed.weight": embed, "embed.scale": embed_scale}
     cos, sin = rope_table(config.rope_base, config.head_dim, config.context)
     for layer in range(config.layers):
-        tensors = _layer(source, config, layer)
-        work = sum(t.size for name, t in tensors.items() if name.endswith(".weight"))
+        work, tensors = _layer(source, config, layer, weights)
         yield "layer", work, {**tensors, "rope_cos": cos, "rope_sin": sin}
     if not config.tie_embeddings:
         embed, embed_scale = quantize_rows(source.tensor("output.weight", config.vocab, config.hidden))
@@ -118,7 +124,8 @@ def _blocks(source: GgufSource, config: LlamaConfig) -> Iterator[tuple[BlockKind
     yield "head", embed.size, {"norm": norm, "head.weight": embed, "head.scale": embed_scale}
 
 
-def _layer(source: GgufSource, config: LlamaConfig, layer: int) -> dict[str, Array]:
+def _layer(source: GgufSource, config: LlamaConfig, layer: int, weights: Weights) -> tuple[int, dict[str, Array]]:
+    """Multiply-adds per position, and the tensors."""
     hidden, ffn, dim = config.hidden, config.ffn, config.head_dim
     heads, kv_heads = config.heads, config.kv_heads
 
@@ -134,14 +141,20 @@ def _layer(source: GgufSource, config: LlamaConfig, layer: int) -> dict[str, Arr
     )
     gate_up = np.concatenate([take("ffn_gate", ffn, hidden), take("ffn_up", ffn, hidden)])
     tensors: dict[str, Array] = {"attn_norm": take("attn_norm", hidden), "ffn_norm": take("ffn_norm", hidden)}
+    work = 0
     for name, weight in (
         ("qkv", qkv),
         ("o", take("attn_output", hidden, heads * dim)),
         ("gate_up", gate_up),
         ("down", take("ffn_down", hidden, ffn)),
     ):
-        tensors[f"{name}.weight"], tensors[f"{name}.scale"] = quantize_rows(weight)
-    return tensors
+        work += weight.size
+        if weights == "int4":
+            parts = zip(("weight4", "step", "zero", "scale"), quantize_groups(weight), strict=True)
+            tensors |= {f"{name}.{part}": tensor for part, tensor in parts}
+        else:
+            tensors[f"{name}.weight"], tensors[f"{name}.scale"] = quantize_rows(weight)
+    return work, tensors
 
 
 def _halves(weight: Float32, heads: int) -> Float32:

@@ -17,8 +17,14 @@ def quantize_rows(weight: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int8]
 
     Raises `NonFiniteActivation` for NaN or infinity.
     """
+    scale = row_scales(weight)
+    return np.rint(weight / scale[:, None]).astype(np.int8), scale
+
+
+def row_scales(weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """fp32 [N, K] -> fp32 [N]: largest magnitude / 127. Raises `NonFiniteActivation` for NaN or infinity."""
     largest = np.abs(weight).max(axis=1)
     if not np.isfinite(largest).all():
         raise NonFiniteActivation("weights: a row holds NaN or infinity; the source file is damaged")
-    scale = np.maximum(largest, _SCALE_FLOOR) / _INT8_MAX
-    return np.rint(weight / scale[:, None]).astype(np.int8), scale
+    scale: npt.NDArray[np.float32] = np.maximum(largest, _SCALE_FLOOR) / _INT8_MAX
+    return scale

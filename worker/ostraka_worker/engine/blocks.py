@@ -8,20 +8,20 @@ Tensors a block file holds (H hidden, F ffn, D head_dim, V vocab, C context):
             down.weight [H, F], and a scale for each; optional kv.codec U8 [2], for cached keys and for values: 0 linear, 1 dynamic
     head    norm F32 [H]; head.weight [V, H], head.scale
 
-Weights are I8 in [-127, 127]; NAME.scale is F32, one number an output row.
+Weights are I8 with NAME.scale F32, or packed as int4: `weights` says how.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from ostraka.codec import Array
 from ostraka.errors import ShapeMismatch
 from ostraka.model import LlamaConfig
+from ostraka_worker.engine.weights import Tensors, take, take_floats, take_matrix
 from ostraka_worker.kernels import fused
 from ostraka_worker.kernels.attention import attend
 from ostraka_worker.kernels.cache import KvCache, quantize_heads
@@ -33,9 +33,6 @@ from ostraka_worker.kernels.rope import Rope
 from ostraka_worker.kernels.scalar import silu
 
 Float32 = npt.NDArray[np.float32]
-Tensors = Mapping[str, Array]
-
-_I8, _F32 = np.dtype(np.int8), np.dtype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -52,9 +49,7 @@ class Embed:
     """Token ids to rows."""
 
     def __init__(self, tensors: Tensors, config: LlamaConfig) -> None:
-        shape = (config.vocab, config.hidden)
-        self._weight = _take(tensors, "embed.weight", _I8, shape)
-        self._scale = _take(tensors, "embed.scale", _F32, shape[:1])
+        self._weight, self._scale = take_matrix(tensors, "embed", config.vocab, config.hidden)
 
     def __call__(self, tokens: npt.NDArray[np.int64]) -> Float32:
         """int [T], each in [0, vocab) -> fp32 [T, H]."""
@@ -67,15 +62,15 @@ class Layer:
     def __init__(self, tensors: Tensors, config: LlamaConfig, kernel: Kernel) -> None:
         hidden, ffn, dim = config.hidden, config.ffn, config.head_dim
         self._config = config
-        self._attn_norm = RmsNorm(_take(tensors, "attn_norm", _F32, (hidden,)), config.norm_eps)
-        self._ffn_norm = RmsNorm(_take(tensors, "ffn_norm", _F32, (hidden,)), config.norm_eps)
+        self._attn_norm = RmsNorm(take_floats(tensors, "attn_norm", (hidden,)), config.norm_eps)
+        self._ffn_norm = RmsNorm(take_floats(tensors, "ffn_norm", (hidden,)), config.norm_eps)
         self._qkv = _linear(tensors, "qkv", (config.heads + 2 * config.kv_heads) * dim, hidden, kernel)
         self._o = _linear(tensors, "o", hidden, config.heads * dim, kernel)
         self._gate_up = _linear(tensors, "gate_up", 2 * ffn, hidden, kernel)
         self._down = _linear(tensors, "down", hidden, ffn, kernel)
         self._kv_codec = _kv_codec(tensors)
         table = (config.context, dim // 2)
-        self._rope = Rope(_take(tensors, "rope_cos", _F32, table), _take(tensors, "rope_sin", _F32, table))
+        self._rope = Rope(take_floats(tensors, "rope_cos", table), take_floats(tensors, "rope_sin", table))
 
     def new_cache(self, capacity: int) -> KvCache:
         sizes = self._config.kv_heads, self._config.head_dim, capacity
@@ -117,7 +112,7 @@ class Head:
     """Final norm and vocabulary projection."""
 
     def __init__(self, tensors: Tensors, config: LlamaConfig, kernel: Kernel) -> None:
-        self._norm = RmsNorm(_take(tensors, "norm", _F32, (config.hidden,)), config.norm_eps)
+        self._norm = RmsNorm(take_floats(tensors, "norm", (config.hidden,)), config.norm_eps)
         self._head = _linear(tensors, "head", config.vocab, config.hidden, kernel)
 
     def logits(self, x: Float32) -> Float32:
@@ -129,26 +124,11 @@ def _kv_codec(tensors: Tensors) -> tuple[int, int]:
     """For keys and for values `LINEAR` or `DYNAMIC`; `LINEAR` both where the block does not say."""
     if "kv.codec" not in tensors:
         return LINEAR, LINEAR
-    keys, values = _take(tensors, "kv.codec", np.dtype(np.uint8), (2,)).tolist()
+    keys, values = take(tensors, "kv.codec", np.dtype(np.uint8), (2,)).tolist()
     if not {keys, values} <= {LINEAR, DYNAMIC}:
-        raise ShapeMismatch(
-            f"block: kv.codec is [{keys}, {values}]; each must be {LINEAR} (linear) or {DYNAMIC} (dynamic)"
-        )
+        raise ShapeMismatch(f"kv.codec is [{keys}, {values}]; each must be {LINEAR} (linear) or {DYNAMIC} (dynamic)")
     return keys, values
 
 
 def _linear(tensors: Tensors, name: str, rows: int, columns: int, kernel: Kernel) -> Linear:
-    weight = _take(tensors, f"{name}.weight", _I8, (rows, columns))
-    return Linear(weight, _take(tensors, f"{name}.scale", _F32, (rows,)), kernel)
-
-
-def _take(tensors: Tensors, name: str, dtype: np.dtype[np.generic], shape: tuple[int, ...]) -> Array:
-    """Raises `ShapeMismatch` unless the block holds the tensor as the manifest's sizes demand."""
-    tensor = tensors.get(name)
-    if tensor is None:
-        raise ShapeMismatch(f"block: tensor {name} is missing; it holds {', '.join(sorted(tensors))}")
-    if tensor.shape != shape or tensor.dtype != dtype:
-        raise ShapeMismatch(
-            f"block: {name} is {tensor.dtype} {list(tensor.shape)}; the manifest says {dtype} {list(shape)}"
-        )
-    return tensor
+    return Linear(*take_matrix(tensors, name, rows, columns), kernel)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ostraka.codec import load_tensors
 from ostraka.crypto.trace import token_digest
-from ostraka.errors import HashMismatch
+from ostraka.errors import HashMismatch, ModelError
 from ostraka.model import Manifest
 from ostraka_worker.engine.blocks import Embed, Head, Layer, Part
 from ostraka_worker.engine.session import Rows, Session, StepResult
@@ -30,8 +30,8 @@ class Span:
     def __init__(
         self, manifest: Manifest, start: int, stop: int, load: Load, kernel: Kernel, progress: Progress | None
     ) -> None:
-        """Raises `HashMismatch` when a file is not what the manifest says, `BadFrame` or `ShapeMismatch` when its
-        contents are not."""
+        """Raises `HashMismatch` when a file is not what the manifest says, `BadFrame`, `ShapeMismatch` or `BadManifest` when
+        its contents are not what a block may hold."""
         self.embed: Embed | None = None
         self.head: Head | None = None
         self.layers: list[Layer] = []
@@ -56,12 +56,15 @@ class Span:
                 f"block {index}: sha256 is {found}, the manifest says {info.sha256}; fetch {info.cid} anew"
             )
         tensors = load_tensors(data)
-        if info.kind == "embed":
-            self.embed = Embed(tensors, config)
-        elif info.kind == "head":
-            self.head = Head(tensors, config, kernel)
-        else:
-            self.layers.append(Layer(tensors, config, kernel))
+        try:
+            if info.kind == "embed":
+                self.embed = Embed(tensors, config)
+            elif info.kind == "head":
+                self.head = Head(tensors, config, kernel)
+            else:
+                self.layers.append(Layer(tensors, config, kernel))
+        except ModelError as error:
+            raise type(error)(f"block {index}: {error}") from None
 
     def run(self, x: Float32, parts: Sequence[Part], sessions: Sequence[Session]) -> list[StepResult]:
         """fp32 [T, H] as they enter the first layer (or the embed's border), cut into `parts`: one result a part.

@@ -43,8 +43,8 @@ class Stage:
     ) -> None:
         """`load(index)` gives a block's file as bytes or its path; `progress(done, total, what)` is called per block.
 
-        Raises `HashMismatch` when a file is not what the manifest says, `BadFrame` or `ShapeMismatch` when its contents
-        are not.
+        Raises `HashMismatch` when a file is not what the manifest says, `BadFrame`, `ShapeMismatch` or `BadManifest`
+        when its contents are not what a block may hold.
         """
         if not 0 <= start < stop <= len(manifest.blocks):
             raise UsageError(f"span: [{start}, {stop}) is not within the model's blocks [0, {len(manifest.blocks)})")

@@ -18,7 +18,7 @@ import torch
 from torch import fx
 
 from ostraka.errors import UnsupportedModel
-from ostraka_worker.graph import lower_layers, lower_shapes  # noqa: F401  (they register their operations)
+from ostraka_worker.graph import lower_layers, lower_math, lower_shapes  # noqa: F401  (they register their operations)
 from ostraka_worker.graph.lower import LOWER, REMEDY, Lowering, Refused
 from ostraka_worker.graph.model import Graph, Input
 
@@ -74,7 +74,9 @@ def _export(module: torch.nn.Module, examples: Mapping[str, torch.Tensor], vary:
         arguments[name] = example
     try:
         with torch.no_grad():
-            return torch.export.export(module, (), arguments, dynamic_shapes=shapes).run_decompositions({})
+            program = torch.export.export(module, (), arguments, dynamic_shapes=shapes)
+            functional: torch.export.ExportedProgram = program.run_decompositions({})
+            return functional
     except Exception as error:  # torch.export raises whatever the network's own code leads to
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UnsupportedModel(f"torch.export cannot capture {type(module).__name__}: {line}. {REMEDY}") from error

@@ -7,9 +7,10 @@
 | grouped convolution of at most 64 products     | direct   | 14 bit an output        | 13 bit a sample and group             |
 | embedding                                      |          | int8 a row              |                                       |
 
-By default every convolution is wide and every linear layer with more than 64 columns is not: transformers lose nothing at int8, while
-the logits of EfficientNet-Lite0 move by 8.5 % (relative L2) with int8 convolutions, by 4.2 % when only rows up to 256 are wide, and
-by 0.17 % when all are, at 1.3 times the time and twice the bytes.
+By default every convolution is wide and a linear layer with more than 64 columns is not. Measured on 120 crops of real photos with
+EfficientNet-Lite0, relative error of the logits and bits a weight: 7.7 % (8.3 bits) with nothing but depthwise layers finer than int8,
+5.9 % (8.4) with rows up to 64 wide, 4.1 % (10.6) up to 256, 1.2 % (13.8) with all convolutions, 0.16 % (16.0) with the classifier too;
+119 or 120 crops keep their best class throughout. The time is the same within what a shared machine can show.
 
 Every step is one IEEE operation a number, so a graph converts to the same bytes everywhere; folding is done in fp64.
 """

@@ -12,11 +12,10 @@ from ostraka_worker.graph.shapes import room
 from ostraka_worker.kernels import activations
 
 Array = npt.NDArray[Any]
-Float32 = npt.NDArray[np.float32]
 
 _ONE = np.float32(1)
 
-UNARY: dict[str, Callable[[Float32], Float32]] = {
+UNARY: dict[str, Callable[[Array], Array]] = {
     "relu": lambda x: activations.clamp(x, 0, None),
     "sigmoid": activations.sigmoid,
     "tanh": activations.tanh,
@@ -51,14 +50,14 @@ _TESTS: dict[str, Callable[[Array, Array], Array]] = {
     "or": np.logical_or,
 }
 BINARY = frozenset(_ARITHMETIC) | frozenset(_TESTS)
-DTYPES = {"f32": np.dtype(np.float32), "i64": np.dtype(np.int64), "bool": np.dtype(np.bool_)}
+DTYPES: dict[str, np.dtype[Any]] = {"f32": np.dtype(np.float32), "i64": np.dtype(np.int64), "bool": np.dtype(np.bool_)}
 
 
 def unary(op: str, x: Array) -> Array:
     """fp32; neg and abs also int64. Raises `ValueError` for another dtype."""
     if x.dtype != np.float32 and not (op in ("neg", "abs") and x.dtype == np.int64):
         raise ValueError(f"{op} of {x.dtype}; cast it first")
-    y = UNARY[op](x)  # type: ignore[arg-type]
+    y = UNARY[op](x)
     return y + np.float32(0) if op == "neg" and y.dtype == np.float32 else y
 
 
@@ -89,4 +88,5 @@ def cast(x: Array, to: str) -> Array:
     """fp32 to int64 truncates. Raises `ValueError` where the integer would not fit: that result is open."""
     if to == "i64" and x.dtype == np.float32 and bool((np.abs(x) >= np.float32(2.0**62)).any()):
         raise ValueError("a number beyond 2^62 cannot become an integer")
-    return x.astype(DTYPES[to])
+    y: Array = x.astype(DTYPES[to])
+    return y

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import sympy
 import torch
 from torch import fx
 
@@ -93,7 +92,7 @@ class Lowering:
         expression = size.node.expr
         if expression.is_Integer:
             return int(expression)
-        factors = expression.args if isinstance(expression, sympy.Mul) else (expression,)
+        factors = expression.args if expression.is_Mul else (expression,)
         words = [str(f) if f.is_Integer else self._symbols.get(str(f)) for f in factors]
         return None if None in words else "*".join(str(word) for word in words)
 

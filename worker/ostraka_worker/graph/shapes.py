@@ -70,7 +70,8 @@ def cut(x: Array, dim: int, start: int, stop: int | None, step: int) -> Array:
 
 def select(x: Array, dim: int, index: int) -> Array:
     axis = axis_of(dim, x.ndim)
-    return x.take(axis_of(index, x.shape[axis]), axis=axis)
+    y: Array = x.take(axis_of(index, x.shape[axis]), axis=axis)
+    return y
 
 
 def pad(x: Array, widths: Sequence[int], value: float) -> Array:

@@ -23,7 +23,20 @@ Three rules, and why they suffice:
 | Q · K             | int8 · int8 in fp32                             | 127² · head_dim < 2^24 for head_dim <= 1024    | `attention` |
 | softmax           | integers <= 2^22 in fp64                        | 2^22 · T < 2^53                                | `attention` |
 | P · V             | integer probabilities · int8 in fp32            | 127 · (2^16 + T/2 + 1) < 2^24 for T <= 65,536  | `attention` |
-| sampling          | none; the first of equal maxima                 |                                                | `sampling`  |
+| sampling          | integers <= 2^30 over the vocabulary, in int64  | 2^30 · V < 2^48                                | `sampling`  |
+| wide linear       | two int8 limbs · one or two of int8, as linear  | 16256² · K < 2^53 for K <= 2^17                | `wide`      |
+| convolution       | patches as rows of linear or wide linear        | theirs                                         | `conv`      |
+|  with few products| int14 · int13 in int32                          | 8191 · 4095 · 64 < 2^31                        | `conv`      |
+| matmul            | 15 bits · 15 bits in fp64                       | 2^28 · K < 2^53 for K < 2^25                   | `matmul`    |
+| attention, no cache | as Q · K, softmax, P · V                      | theirs                                         | `bidirectional` |
+| sum, mean         | grid integers <= 2^30 in fp64                   | 2^b · n <= 2^53, b = min(30, 53 - log2 n)      | `sums`      |
+| layer, group norm | a mean, then an RMS norm of what it leaves      | theirs                                         | `layer_norm` |
+| average pooling   | grid integers in fp64, as sum                   | 2^b · window <= 2^53                           | `pooling`   |
+| max pooling       | none; +0.0 settles the sign of a zero           |                                                | `pooling`   |
+| resizing          | none; weights by one division each              |                                                | `pooling`   |
+| batch norm        | none; a product and a sum an entry              |                                                | `layer_norm` |
+| activations       | none; polynomials of separate roundings         |                                                | `activations` |
+| softmax over a dim | integers <= 2^22 in fp64                       | 2^22 · n < 2^53                                | `activations` |
 
 What remains to be trusted is that the process computes fp32 as IEEE says, that an int8 GEMM does not saturate, and that no library has
 switched on flush-to-zero or shortened products: `pick_kernel` tries each of these at every start (`probe`).

@@ -32,8 +32,8 @@ _SHAPES = (
 def pick_kernel(prefer: str | None = None) -> tuple[Kernel, str]:
     """The kernel to use and a sentence saying why.
 
-    `prefer` is None, "native", "int8", "fp32" or "cuda". Raises `ConfigError` when the preferred kernel is unknown or gives wrong sums in this
-    process, or when none gives right ones.
+    `prefer` is None, "native", "int8", "fp32" or "cuda". Raises `ConfigError` when the preferred kernel is unknown, cannot be had or
+    gives wrong sums in this process, or when none gives right ones.
     """
     if prefer is not None and prefer not in KERNELS:
         raise ConfigError(f"kernel: {prefer!r} is unknown; use one of {', '.join(KERNELS)}, or leave it out")

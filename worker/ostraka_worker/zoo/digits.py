@@ -77,7 +77,7 @@ def train(images: Float32, labels: npt.NDArray[np.int64], epochs: int = 4, batch
         for at in range(0, len(x) - batch + 1, batch):
             picked = order[at : at + batch]
             optimizer.zero_grad()
-            F.cross_entropy(model(x[picked]), y[picked]).backward()
+            F.cross_entropy(model(x[picked]), y[picked]).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
     return model.eval()

@@ -55,7 +55,8 @@ class _Block(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = x if self.expand is None else F.relu6(self.expand(x))
         y = self.project(F.relu6(self.depthwise(y)))
-        return x + y if self.residual else y
+        z: torch.Tensor = x + y if self.residual else y
+        return z
 
 
 class EfficientNetLite0(nn.Module):
@@ -70,7 +71,7 @@ class EfficientNetLite0(nn.Module):
             size = -(-size // 2) if at in _STRIDED else size
         self.blocks = nn.Sequential(*blocks)
         self.head = _Conv(weights["_conv_head.weight"], _norm(weights, "_bn1"), 1, size)
-        self.classify = nn.Linear(*reversed(weights["_fc.weight"].shape))
+        self.classify = nn.Linear(weights["_fc.weight"].shape[1], weights["_fc.weight"].shape[0])
         self.classify.load_state_dict({"weight": weights["_fc.weight"], "bias": weights["_fc.bias"]})
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:

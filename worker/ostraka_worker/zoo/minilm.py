@@ -62,7 +62,8 @@ class SentenceEncoder(nn.Module):
         for layer in self.layers:
             x = layer(x, mask)
         weight = mask[:, :, None].to(torch.float32)
-        return (x * weight).sum(1) / weight.sum(1).clamp(min=1.0)
+        y: torch.Tensor = (x * weight).sum(1) / weight.sum(1).clamp(min=1.0)
+        return y
 
 
 VARY = {"tokens": {0: "batch", 1: "tokens"}, "mask": {0: "batch", 1: "tokens"}}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,11 @@ from torch import nn
 
 from ostraka.errors import UnsupportedModel
 
-_ACTIVATIONS = {"Relu": F.relu, "Relu6": F.relu6, "Sigmoid": torch.sigmoid}
+_ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "Relu": F.relu,
+    "Relu6": F.relu6,
+    "Sigmoid": torch.sigmoid,
+}
 _CONVS = ("Conv2D", "_FusedConv2D", "DepthwiseConv2dNative", "FusedDepthwiseConv2dNative")
 
 
@@ -89,10 +93,10 @@ class TfjsModule(nn.Module):
         made = nn.Conv2d(
             weight.shape[2],
             len(turned),
-            weight.shape[:2],
-            tuple(stride),
+            (weight.shape[0], weight.shape[1]),
+            (stride[0], stride[1]),
             0,
-            tuple(dilation),
+            (dilation[0], dilation[1]),
             groups,
             "BiasAdd" in fused,
         )
