@@ -26,14 +26,15 @@ contract StakeVault is IStakeVault {
     /// @inheritdoc IStakeVault
     uint40 public immutable unbondingPeriod;
     /// @inheritdoc IStakeVault
-    address public market;
+    mapping(address caller => bool) public isModule;
 
     address private immutable _deployer;
+    bool private _initialized;
     uint32 private _operatorCount;
     mapping(address operator => Position) private _positions;
 
-    modifier onlyMarket() {
-        if (msg.sender != market) revert NotMarket(msg.sender, market);
+    modifier onlyModule() {
+        if (!isModule[msg.sender]) revert NotModule(msg.sender);
         _;
     }
 
@@ -44,12 +45,17 @@ contract StakeVault is IStakeVault {
     }
 
     /// @inheritdoc IStakeVault
-    function initialize(address market_) external {
+    function initialize(address[] calldata modules) external {
         if (msg.sender != _deployer) revert NotDeployer(msg.sender, _deployer);
-        if (market != address(0)) revert AlreadyInitialized(market);
-        if (market_ == address(0)) revert ZeroAddress();
-        market = market_;
-        emit Initialized(market_);
+        if (_initialized) revert AlreadyInitialized();
+        if (modules.length == 0) revert NoModules();
+
+        _initialized = true;
+        for (uint256 i = 0; i < modules.length; ++i) {
+            if (modules[i] == address(0)) revert ZeroAddress();
+            isModule[modules[i]] = true;
+        }
+        emit Initialized(modules);
     }
 
     /// @inheritdoc IStakeVault
@@ -95,7 +101,7 @@ contract StakeVault is IStakeVault {
     }
 
     /// @inheritdoc IStakeVault
-    function lock(address operator, uint256 amount) external onlyMarket returns (uint32 operatorId) {
+    function lock(address operator, uint256 amount) external onlyModule returns (uint32 operatorId) {
         Position storage position = _positions[operator];
         uint256 available = _free(position);
         if (amount > available) revert InsufficientFreeStake(operator, amount, available);
@@ -105,14 +111,14 @@ contract StakeVault is IStakeVault {
     }
 
     /// @inheritdoc IStakeVault
-    function unlock(address operator, uint256 amount) external onlyMarket {
+    function unlock(address operator, uint256 amount) external onlyModule {
         Position storage position = _positions[operator];
         amount = Math.min(amount, position.locks);
         position.locks -= uint96(amount);
     }
 
     /// @inheritdoc IStakeVault
-    function slash(address operator, uint256 amount) external onlyMarket returns (uint256 slashed) {
+    function slash(address operator, uint256 amount) external onlyModule returns (uint256 slashed) {
         Position storage position = _positions[operator];
         (uint256 staked, uint256 unbonding) = (position.staked, position.unbonding);
         slashed = Math.min(amount, staked + unbonding);
@@ -123,7 +129,7 @@ contract StakeVault is IStakeVault {
         position.staked = uint96(staked - (slashed - fromUnbonding));
         if (fromUnbonding != 0) position.unbonding = uint96(unbonding - fromUnbonding);
         emit StakeSlashed(operator, slashed);
-        if (slashed != 0) token.safeTransfer(market, slashed);
+        if (slashed != 0) token.safeTransfer(msg.sender, slashed);
     }
 
     /// @inheritdoc IStakeVault

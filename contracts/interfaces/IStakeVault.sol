@@ -18,15 +18,16 @@ interface IStakeVault {
         uint256 unlockAt;
     }
 
-    event Initialized(address indexed market);
+    event Initialized(address[] modules);
     event Staked(address indexed operator, uint256 amount);
     event UnstakeRequested(address indexed operator, uint256 amount, uint256 unlockAt);
     event StakeWithdrawn(address indexed operator, uint256 amount);
     event StakeSlashed(address indexed operator, uint256 amount);
 
     error NotDeployer(address caller, address deployer);
-    error AlreadyInitialized(address market);
-    error NotMarket(address caller, address market);
+    error AlreadyInitialized();
+    error NoModules();
+    error NotModule(address caller);
     error ZeroAddress();
     error ZeroAmount();
     error AmountTooLarge(uint256 amount, uint256 maxAmount);
@@ -34,8 +35,8 @@ interface IStakeVault {
     error NothingUnbonding(address operator);
     error StillUnbonding(address operator, uint256 unlockAt, uint256 nowAt);
 
-    /// @notice Names the one contract that may lock, unlock and slash. By the deployer, once.
-    function initialize(address market) external;
+    /// @notice Names the modules: the contracts that may lock, unlock and slash. By the deployer, once.
+    function initialize(address[] calldata modules) external;
 
     /// @notice Adds `amount` of the caller's tokens to its stake.
     function stake(uint256 amount) external;
@@ -46,15 +47,15 @@ interface IStakeVault {
     /// @notice Pays out what the caller has unbonding, from `unlockAt` on.
     function withdraw() external returns (uint256 amount);
 
-    /// @notice Locks free stake for a job. By the market. Tells no event: the market's own say which job locks whom.
+    /// @notice Locks free stake for work that may go wrong. By a module. Tells no event: the module's own say what locks whom.
     /// @return operatorId the operator's short number, given at its first stake, counting from 1
     function lock(address operator, uint256 amount) external returns (uint32 operatorId);
 
-    /// @notice Ends a lock. By the market. Never reverts for it.
+    /// @notice Ends a lock. By a module. Never reverts for it.
     function unlock(address operator, uint256 amount) external;
 
-    /// @notice Takes up to `amount`: free stake first, then unbonding, then locked stake, and sends it to the market.
-    /// By the market. Never reverts for it.
+    /// @notice Takes up to `amount`: free stake first, then unbonding, then locked stake, and sends it to the
+    /// module that calls. By a module. Never reverts for it.
     /// @return slashed what was there to take
     function slash(address operator, uint256 amount) external returns (uint256 slashed);
 
@@ -67,7 +68,8 @@ interface IStakeVault {
 
     function token() external view returns (IOstrakaToken);
 
-    function market() external view returns (address);
+    /// @notice Whether `caller` may lock, unlock and slash.
+    function isModule(address caller) external view returns (bool);
 
     /// @notice Seconds between `requestUnstake` and `withdraw`. Must exceed twice the longest life of a job.
     function unbondingPeriod() external view returns (uint40);

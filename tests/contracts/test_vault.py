@@ -92,31 +92,33 @@ class TestGivenAnOperatorThatLeaves:
 
 
 class TestGivenAStranger:
-    def test_when_it_calls_what_only_the_market_may_it_should_be_refused(self, world: World):
+    def test_when_it_calls_what_only_a_module_may_it_should_be_refused(self, world: World):
         operator = world.serving[0].operator
         for call in (world.vault.lock, world.vault.unlock, world.vault.slash):
-            with refused("NotMarket", world.stranger, world.market):
+            with refused("NotModule", world.stranger):
                 call(operator.address, 1, world.stranger.pays)
 
     def test_when_anyone_initializes_twice_it_should_be_refused(self, world: World):
         with refused("NotDeployer", world.stranger, world.deployer):
-            world.vault.initialize(world.stranger.address, world.stranger.pays)
-        with refused("AlreadyInitialized", world.market):
-            world.vault.initialize(world.stranger.address, world.deployer.pays)
+            world.vault.initialize([world.stranger.address], world.stranger.pays)
+        with refused("AlreadyInitialized"):
+            world.vault.initialize([world.stranger.address], world.deployer.pays)
 
-    def test_when_the_market_is_the_zero_address_it_should_be_refused(self, world: World):
+    def test_when_there_is_no_module_or_the_zero_address_is_one_it_should_be_refused(self, world: World):
         fresh = world.deployer.account.deploy(world.project.StakeVault, world.token, 1)
+        with refused("NoModules"):
+            fresh.initialize([], world.deployer.pays)
         with refused("ZeroAddress"):
-            fresh.initialize("0x" + "00" * 20, world.deployer.pays)
+            fresh.initialize([world.market.address, "0x" + "00" * 20], world.deployer.pays)
 
 
-class TestGivenAVaultOfItsOwnMarket:
-    """The market is an account here, so that the vault's promises to it are tested alone."""
+class TestGivenAVaultOfItsOwnModules:
+    """The modules are accounts here, so that the vault's promises to them are tested alone."""
 
     def vault(self, world: World, stake: int):
         vault = world.deployer.account.deploy(world.project.StakeVault, world.token, UNBONDING)
         world.others.append(vault.address)
-        vault.initialize(world.challenger.address, world.deployer.pays)
+        vault.initialize([world.challenger.address, world.publisher.address], world.deployer.pays)
         world.fund(world.stranger, stake, vault)
         vault.stake(stake, world.stranger.pays)
         return vault, world.stranger.address, world.challenger.pays
@@ -152,3 +154,15 @@ class TestGivenAVaultOfItsOwnMarket:
         vault.lock(operator, 10, market)
         vault.unlock(operator, 11, market)
         assert vault.free(operator) == 100
+
+    def test_when_two_modules_hold_locks_each_should_slash_to_itself(self, world: World):
+        vault, operator, module = self.vault(world, 100)
+        other = world.publisher
+        assert vault.isModule(world.challenger.address) and vault.isModule(other.address)
+        assert not vault.isModule(world.stranger.address)
+        vault.lock(operator, 40, module)
+        vault.lock(operator, 50, other.pays)
+        with refused("InsufficientFreeStake", operator, 11, 10):
+            vault.lock(operator, 11, module)
+        vault.slash(operator, 30, other.pays)
+        assert (world.token.balanceOf(other.address), world.token.balanceOf(world.challenger.address)) == (30, 0)

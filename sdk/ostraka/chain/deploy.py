@@ -48,7 +48,7 @@ def deploy(sender: Sender, params: Params, orchestrators: Sequence[str], report:
         sender.send(contract.functions[function](*arguments))
         tick()
 
-    call("StakeVault", "initialize", market)
+    call("StakeVault", "initialize", [market])
     call("NodeRegistry", "initialize", shards, market)
     for orchestrator in orchestrators:
         call("JobMarket", "setOrchestrator", orchestrator, True)

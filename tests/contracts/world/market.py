@@ -69,7 +69,7 @@ class World:
         self.shards = deploy(project.ShardRegistry, self.nodes, self.models, self.vault, STAKE_RATIO)
         self.market = deploy(project.JobMarket, self.shards, self.treasury.address, PARAMS)
         self.auditor = deploy(project.Auditor)
-        self.vault.initialize(self.market, self.deployer.pays)
+        self.vault.initialize([self.market], self.deployer.pays)
         self.nodes.initialize(self.shards, self.market, self.deployer.pays)
         self.market.setOrchestrator(self.orchestrator.address, True, self.deployer.pays)
         self.market_domain = Domain(self.chain_id, self.market.address)
