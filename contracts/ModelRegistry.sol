@@ -1,18 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.28;
 
+import {Entries} from "./access/Entries.sol";
 import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
 
 /// @title See IModelRegistry.
-contract ModelRegistry is IModelRegistry {
+contract ModelRegistry is IModelRegistry, Entries {
     uint16 private constant MAX_BLOCKS = 1024;
     uint16 private constant MAX_ROYALTY_BPS = 1000;
     uint256 private constant MAX_NAME_BYTES = 64;
 
-    /// @inheritdoc IModelRegistry
-    uint256 public modelCount;
+    uint32 private constant MAX_UNITS = type(uint24).max;
+    uint96 private constant GWEI = 1 gwei;
+    uint96 private constant MAX_PRICE = uint96(type(uint40).max) * GWEI;
+    uint16 private constant ROYALTY_MASK = 0x3fff;
+    uint16 private constant RETIRED = 0x8000;
+    uint16 private constant TOLERANT = 0x4000;
 
-    mapping(bytes32 modelId => Model) private _models;
+    /// @dev Two slots; the first is all that submitting, claiming and paying read. `terms` is the royalty in basis points, and
+    /// above it two flags.
+    struct Entry {
+        address publisher;
+        uint40 priceGwei;
+        uint24 maxUnits;
+        uint16 blocks;
+        uint16 terms;
+        bytes32 shardRoot;
+    }
+
+    mapping(bytes32 modelId => Entry) private _models;
 
     /// @inheritdoc IModelRegistry
     function publish(
@@ -22,64 +38,104 @@ contract ModelRegistry is IModelRegistry {
         uint32 maxUnits,
         uint96 pricePerUnit,
         uint16 royaltyBps,
+        Profile profile,
         string calldata name
-    ) external {
-        Model storage entry = _models[manifestDigest];
+    ) external whenOpen {
+        Entry storage entry = _models[manifestDigest];
         if (entry.publisher != address(0)) revert AlreadyPublished(manifestDigest, entry.publisher);
         if (manifestDigest == 0 || shardRoot == 0) revert ZeroDigest();
         if (blocks == 0 || blocks > MAX_BLOCKS) revert BlocksOutOfRange(blocks, MAX_BLOCKS);
-        if (maxUnits == 0) revert ZeroUnits();
-        if (pricePerUnit == 0) revert ZeroPrice();
+        if (maxUnits == 0 || maxUnits > MAX_UNITS) revert MaxUnitsOutOfRange(maxUnits, MAX_UNITS);
         if (royaltyBps > MAX_ROYALTY_BPS) revert RoyaltyTooHigh(royaltyBps, MAX_ROYALTY_BPS);
         if (bytes(name).length == 0 || bytes(name).length > MAX_NAME_BYTES) {
             revert NameLengthOutOfRange(bytes(name).length, MAX_NAME_BYTES);
         }
 
-        _models[manifestDigest] = Model({
+        _models[manifestDigest] = Entry({
             publisher: msg.sender,
-            pricePerUnit: pricePerUnit,
-            shardRoot: shardRoot,
+            priceGwei: _gwei(pricePerUnit),
+            maxUnits: uint24(maxUnits),
             blocks: blocks,
-            maxUnits: maxUnits,
-            royaltyBps: royaltyBps,
-            retired: false
+            terms: royaltyBps | (profile == Profile.Tolerant ? TOLERANT : 0),
+            shardRoot: shardRoot
         });
-        ++modelCount;
-        emit ModelPublished(manifestDigest, msg.sender, shardRoot, blocks, maxUnits, pricePerUnit, royaltyBps, name);
+        emit ModelPublished(
+            manifestDigest, msg.sender, shardRoot, blocks, maxUnits, pricePerUnit, royaltyBps, profile, name
+        );
     }
 
     /// @inheritdoc IModelRegistry
     function setPrice(bytes32 modelId, uint96 pricePerUnit) external {
-        Model storage entry = _own(modelId);
-        if (pricePerUnit == 0) revert ZeroPrice();
+        Entry storage entry = _own(modelId);
+        uint40 priceGwei = _gwei(pricePerUnit);
 
-        emit ModelPriceChanged(modelId, entry.pricePerUnit, pricePerUnit);
-        entry.pricePerUnit = pricePerUnit;
+        emit ModelPriceChanged(modelId, uint96(entry.priceGwei) * GWEI, pricePerUnit);
+        entry.priceGwei = priceGwei;
     }
 
     /// @inheritdoc IModelRegistry
     function retire(bytes32 modelId) external {
-        Model storage entry = _own(modelId);
-        if (entry.retired) revert ModelIsRetired(modelId);
+        Entry storage entry = _own(modelId);
+        if (entry.terms & RETIRED != 0) revert ModelIsRetired(modelId);
 
-        entry.retired = true;
+        entry.terms |= RETIRED;
         emit ModelRetired(modelId);
     }
 
     /// @inheritdoc IModelRegistry
+    function offer(bytes32 modelId)
+        external
+        view
+        returns (uint16 blocks, uint32 maxUnits, uint96 pricePerUnit, uint16 royaltyBps, bool retired)
+    {
+        Entry storage entry = _models[modelId];
+        uint16 terms = entry.terms;
+        return (
+            entry.blocks,
+            entry.maxUnits,
+            uint96(entry.priceGwei) * GWEI,
+            terms & ROYALTY_MASK,
+            terms & RETIRED != 0
+        );
+    }
+
+    /// @inheritdoc IModelRegistry
     function model(bytes32 modelId) external view returns (Model memory) {
-        return _models[modelId];
+        Entry storage entry = _models[modelId];
+        return Model({
+            publisher: entry.publisher,
+            pricePerUnit: uint96(entry.priceGwei) * GWEI,
+            shardRoot: entry.shardRoot,
+            blocks: entry.blocks,
+            maxUnits: entry.maxUnits,
+            royaltyBps: entry.terms & ROYALTY_MASK,
+            profile: entry.terms & TOLERANT != 0 ? Profile.Tolerant : Profile.Exact,
+            retired: entry.terms & RETIRED != 0
+        });
     }
 
     /// @inheritdoc IModelRegistry
     function royaltyOf(bytes32 modelId) external view returns (address publisher, uint16 royaltyBps) {
-        Model storage entry = _models[modelId];
-        return (entry.publisher, entry.royaltyBps);
+        Entry storage entry = _models[modelId];
+        return (entry.publisher, entry.terms & ROYALTY_MASK);
     }
 
-    function _own(bytes32 modelId) private view returns (Model storage entry) {
+    /// @inheritdoc IModelRegistry
+    function shardsOf(bytes32 modelId) external view returns (bytes32 shardRoot, uint16 blocks) {
+        Entry storage entry = _models[modelId];
+        return (entry.shardRoot, entry.blocks);
+    }
+
+    function _own(bytes32 modelId) private view returns (Entry storage entry) {
         entry = _models[modelId];
         if (entry.publisher == address(0)) revert UnknownModel(modelId);
         if (msg.sender != entry.publisher) revert NotPublisher(modelId, msg.sender, entry.publisher);
+    }
+
+    function _gwei(uint96 pricePerUnit) private pure returns (uint40) {
+        if (pricePerUnit == 0 || pricePerUnit > MAX_PRICE || pricePerUnit % GWEI != 0) {
+            revert PriceOutOfRange(pricePerUnit, GWEI, MAX_PRICE);
+        }
+        return uint40(pricePerUnit / GWEI);
     }
 }

@@ -4,12 +4,28 @@ pragma solidity 0.8.28;
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 
+import {Entries} from "./access/Entries.sol";
 import {INodeRegistry} from "./interfaces/INodeRegistry.sol";
 import {IStakeVault} from "./interfaces/IStakeVault.sol";
 
 /// @title See INodeRegistry.
-contract NodeRegistry is INodeRegistry, EIP712 {
+contract NodeRegistry is INodeRegistry, EIP712, Entries {
     uint256 private constant MAX_ENDPOINT_BYTES = 256;
+    /// @dev One slot, by the key that signs: all that checking a signature needs. A key that was rotated away keeps its
+    /// `nodeId`, so that nobody registers it again, and has status None.
+    struct Key {
+        address operator;
+        uint48 nodeId;
+        uint32 operatorId;
+        NodeStatus status;
+    }
+
+    /// @dev Which key is a node's, and until when it is jailed.
+    struct Holder {
+        address signer;
+        uint40 jailedUntil;
+    }
+
     bytes32 private constant SIGNER_TYPEHASH = keccak256("Signer(address operator,address signer)");
 
     /// @inheritdoc INodeRegistry
@@ -18,13 +34,12 @@ contract NodeRegistry is INodeRegistry, EIP712 {
     uint40 public immutable jailPeriod;
     /// @inheritdoc INodeRegistry
     uint64 public nodeCount;
-    /// @inheritdoc INodeRegistry
-    mapping(address signer => uint64 nodeId) public nodeOfSigner;
 
     address private immutable _deployer;
     address private _shards;
     address private _market;
-    mapping(uint64 nodeId => Node) private _nodes;
+    mapping(address signer => Key) private _keys;
+    mapping(uint64 nodeId => Holder) private _holders;
 
     constructor(IStakeVault vault_, uint40 jailPeriod_) EIP712("Ostraka", "1") {
         vault = vault_;
@@ -43,21 +58,33 @@ contract NodeRegistry is INodeRegistry, EIP712 {
     }
 
     /// @inheritdoc INodeRegistry
-    function register(address signer, string calldata endpoint, bytes calldata signerProof)
+    function register(address signer, string calldata endpoint, bytes calldata signerProof, uint256 stakeAmount)
         external
+        whenOpen
         returns (uint64 nodeId)
     {
         _checkEndpoint(endpoint);
-        if (nodeOfSigner[signer] != 0) revert SignerTaken(signer, nodeOfSigner[signer]);
-        bytes32 digest = _hashTypedDataV4(keccak256(abi.encode(SIGNER_TYPEHASH, msg.sender, signer)));
-        (address recovered,,) = ECDSA.tryRecover(digest, signerProof);
-        if (recovered == address(0) || recovered != signer) revert BadSignerProof(signer, recovered);
+        _checkKey(signer, signerProof);
 
         nodeId = ++nodeCount;
-        nodeOfSigner[signer] = nodeId;
-        _nodes[nodeId] = Node({operator: msg.sender, status: NodeStatus.Pending, jailedUntil: 0, signer: signer});
+        uint32 operatorId = vault.enroll(msg.sender, stakeAmount);
+        _keys[signer] = Key(msg.sender, uint48(nodeId), operatorId, NodeStatus.Pending);
+        _holders[nodeId].signer = signer;
         emit NodeRegistered(nodeId, msg.sender, signer, endpoint);
         emit NodeStatusChanged(nodeId, NodeStatus.None, NodeStatus.Pending);
+    }
+
+    /// @inheritdoc INodeRegistry
+    function rotateKey(uint64 nodeId, address signer, bytes calldata signerProof) external {
+        Key storage key = _own(nodeId);
+        if (key.status == NodeStatus.Exited) revert WrongStatus(nodeId, key.status);
+        _checkKey(signer, signerProof);
+
+        address previous = _holders[nodeId].signer;
+        _keys[signer] = key;
+        _keys[previous] = Key(address(0), uint48(nodeId), 0, NodeStatus.None);
+        _holders[nodeId].signer = signer;
+        emit NodeKeyRotated(nodeId, previous, signer);
     }
 
     /// @inheritdoc INodeRegistry
@@ -69,21 +96,21 @@ contract NodeRegistry is INodeRegistry, EIP712 {
 
     /// @inheritdoc INodeRegistry
     function drain(uint64 nodeId) external {
-        Node storage entry = _own(nodeId);
+        Key storage entry = _own(nodeId);
         if (entry.status != NodeStatus.Active) revert WrongStatus(nodeId, entry.status);
         _move(nodeId, entry, NodeStatus.Draining);
     }
 
     /// @inheritdoc INodeRegistry
     function resume(uint64 nodeId) external {
-        Node storage entry = _own(nodeId);
+        Key storage entry = _own(nodeId);
         if (entry.status != NodeStatus.Draining) revert WrongStatus(nodeId, entry.status);
         _move(nodeId, entry, NodeStatus.Active);
     }
 
     /// @inheritdoc INodeRegistry
     function exit(uint64 nodeId) external {
-        Node storage entry = _own(nodeId);
+        Key storage entry = _own(nodeId);
         NodeStatus status = entry.status;
         if (status == NodeStatus.Exiting) {
             uint256 locked = vault.account(entry.operator).locked;
@@ -97,16 +124,17 @@ contract NodeRegistry is INodeRegistry, EIP712 {
 
     /// @inheritdoc INodeRegistry
     function unjail(uint64 nodeId) external {
-        Node storage entry = _own(nodeId);
+        Key storage entry = _own(nodeId);
         if (entry.status != NodeStatus.Jailed) revert WrongStatus(nodeId, entry.status);
-        if (block.timestamp < entry.jailedUntil) revert StillJailed(nodeId, entry.jailedUntil, block.timestamp);
+        uint256 until = _holders[nodeId].jailedUntil;
+        if (block.timestamp < until) revert StillJailed(nodeId, until, block.timestamp);
         _move(nodeId, entry, NodeStatus.Pending);
     }
 
     /// @inheritdoc INodeRegistry
     function activate(uint64 nodeId) external {
         if (msg.sender != _shards) revert NotShardRegistry(msg.sender, _shards);
-        Node storage entry = _nodes[nodeId];
+        Key storage entry = _keyOf(nodeId);
         if (entry.status != NodeStatus.Pending) revert WrongStatus(nodeId, entry.status);
         _move(nodeId, entry, NodeStatus.Active);
     }
@@ -114,39 +142,72 @@ contract NodeRegistry is INodeRegistry, EIP712 {
     /// @inheritdoc INodeRegistry
     function jail(uint64 nodeId) external {
         if (msg.sender != _market) revert NotMarket(msg.sender, _market);
-        Node storage entry = _nodes[nodeId];
+        Key storage entry = _keyOf(nodeId);
         if (entry.status == NodeStatus.None || entry.status == NodeStatus.Exited) return;
-        entry.jailedUntil = uint40(block.timestamp) + jailPeriod;
+        _holders[nodeId].jailedUntil = uint40(block.timestamp) + jailPeriod;
         _move(nodeId, entry, NodeStatus.Jailed);
     }
 
     /// @inheritdoc INodeRegistry
     function node(uint64 nodeId) external view returns (Node memory) {
-        return _nodes[nodeId];
+        Holder storage holder = _holders[nodeId];
+        Key storage key = _keys[holder.signer];
+        return Node(key.operator, key.operatorId, key.status, holder.jailedUntil, holder.signer);
+    }
+
+    /// @inheritdoc INodeRegistry
+    function nodeOfSigner(address signer) external view returns (uint64) {
+        Key storage key = _keys[signer];
+        return key.status == NodeStatus.None ? 0 : key.nodeId;
+    }
+
+    /// @inheritdoc INodeRegistry
+    function nodeEverOf(address signer) external view returns (uint64) {
+        return _keys[signer].nodeId;
+    }
+
+    /// @inheritdoc INodeRegistry
+    function identify(address signer) external view returns (uint64 nodeId, uint32 operatorId, NodeStatus status) {
+        Key storage key = _keys[signer];
+        status = key.status;
+        if (status != NodeStatus.None) (nodeId, operatorId) = (key.nodeId, key.operatorId);
     }
 
     /// @inheritdoc INodeRegistry
     function operatorOf(uint64 nodeId) external view returns (address) {
-        return _nodes[nodeId].operator;
+        return _keyOf(nodeId).operator;
     }
 
     /// @inheritdoc INodeRegistry
     function signerOf(uint64 nodeId) external view returns (address) {
-        return _nodes[nodeId].signer;
+        return _holders[nodeId].signer;
     }
 
     /// @inheritdoc INodeRegistry
     function statusOf(uint64 nodeId) external view returns (NodeStatus) {
-        return _nodes[nodeId].status;
+        return _keyOf(nodeId).status;
     }
 
-    function _own(uint64 nodeId) private view returns (Node storage entry) {
-        entry = _nodes[nodeId];
+    /// @dev For an id that does not exist, the zero address's key: no node's, because nobody signs for that address.
+    function _keyOf(uint64 nodeId) private view returns (Key storage) {
+        return _keys[_holders[nodeId].signer];
+    }
+
+    function _own(uint64 nodeId) private view returns (Key storage entry) {
+        entry = _keyOf(nodeId);
         if (entry.status == NodeStatus.None) revert UnknownNode(nodeId);
         if (msg.sender != entry.operator) revert NotOperator(nodeId, msg.sender, entry.operator);
     }
 
-    function _move(uint64 nodeId, Node storage entry, NodeStatus current) private {
+    /// @dev A key that is free, and whose holder says that it belongs to the caller.
+    function _checkKey(address signer, bytes calldata signerProof) private view {
+        if (_keys[signer].nodeId != 0) revert SignerTaken(signer, _keys[signer].nodeId);
+        bytes32 digest = _hashTypedDataV4(keccak256(abi.encode(SIGNER_TYPEHASH, msg.sender, signer)));
+        (address recovered,,) = ECDSA.tryRecover(digest, signerProof);
+        if (recovered == address(0) || recovered != signer) revert BadSignerProof(signer, recovered);
+    }
+
+    function _move(uint64 nodeId, Key storage entry, NodeStatus current) private {
         emit NodeStatusChanged(nodeId, entry.status, current);
         entry.status = current;
     }

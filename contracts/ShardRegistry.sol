@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.28;
 
+import {Entries} from "./access/Entries.sol";
 import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
 import {INodeRegistry} from "./interfaces/INodeRegistry.sol";
 import {IShardRegistry} from "./interfaces/IShardRegistry.sol";
 import {IStakeVault} from "./interfaces/IStakeVault.sol";
 
 /// @title See IShardRegistry.
-contract ShardRegistry is IShardRegistry {
+contract ShardRegistry is IShardRegistry, Entries {
     struct Span {
         uint16 start;
         uint16 stop;
@@ -32,16 +33,16 @@ contract ShardRegistry is IShardRegistry {
     }
 
     /// @inheritdoc IShardRegistry
-    function claim(uint64 nodeId, bytes32 modelId, uint16 start, uint16 stop) external {
+    function claim(uint64 nodeId, bytes32 modelId, uint16 start, uint16 stop) external whenOpen {
         INodeRegistry.Node memory node = _ownNode(nodeId);
         bool pending = node.status == INodeRegistry.NodeStatus.Pending;
         if (!pending && node.status != INodeRegistry.NodeStatus.Active) revert NodeNotServing(nodeId, node.status);
-        IModelRegistry.Model memory model = models.model(modelId);
-        if (model.publisher == address(0)) revert UnknownModel(modelId);
-        if (model.retired) revert ModelIsRetired(modelId);
-        if (start >= stop || stop > model.blocks) revert SpanOutOfRange(start, stop, model.blocks);
+        (uint16 blocks, uint32 maxUnits, uint96 pricePerUnit,, bool retired) = models.offer(modelId);
+        if (blocks == 0) revert UnknownModel(modelId);
+        if (retired) revert ModelIsRetired(modelId);
+        if (start >= stop || stop > blocks) revert SpanOutOfRange(start, stop, blocks);
         uint256 free = vault.free(node.operator);
-        uint256 minimum = _minimumStake(model);
+        uint256 minimum = uint256(stakeToPriceRatio) * pricePerUnit * maxUnits;
         if (free < minimum) revert StakeBelowMinimum(node.operator, free, minimum);
 
         _spans[nodeId][modelId] = Span(start, stop);
@@ -72,16 +73,13 @@ contract ShardRegistry is IShardRegistry {
 
     /// @inheritdoc IShardRegistry
     function minimumStake(bytes32 modelId) external view returns (uint256) {
-        return _minimumStake(models.model(modelId));
+        (, uint32 maxUnits, uint96 pricePerUnit,,) = models.offer(modelId);
+        return uint256(stakeToPriceRatio) * pricePerUnit * maxUnits;
     }
 
     function _ownNode(uint64 nodeId) private view returns (INodeRegistry.Node memory node) {
         node = nodes.node(nodeId);
         if (node.status == INodeRegistry.NodeStatus.None) revert UnknownNode(nodeId);
         if (msg.sender != node.signer && msg.sender != node.operator) revert NotNodeKey(nodeId, msg.sender);
-    }
-
-    function _minimumStake(IModelRegistry.Model memory model) private view returns (uint256) {
-        return uint256(stakeToPriceRatio) * model.pricePerUnit * model.maxUnits;
     }
 }

@@ -4,21 +4,22 @@ pragma solidity 0.8.28;
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
+import {Entries} from "./access/Entries.sol";
 import {IOstrakaToken} from "./interfaces/IOstrakaToken.sol";
 import {IStakeVault} from "./interfaces/IStakeVault.sol";
 
 /// @title See IStakeVault.
-contract StakeVault is IStakeVault {
+contract StakeVault is IStakeVault, Entries {
     using SafeERC20 for IOstrakaToken;
 
-    /// @dev `locks` is the sum of the open locks. A slash may leave less stake than that; the locks stay due, so that
-    /// one of them ending does not free what the others need. The first three fields share a slot.
+    uint256 private constant MAX_TRANCHES = 8; // a slash walks through all of them
+
+    /// @dev One slot. `locks` is the sum of the open locks. A slash may leave less stake than that; the locks stay due, so
+    /// that one of them ending does not free what the others need.
     struct Position {
         uint96 staked;
         uint96 locks;
-        uint32 operatorId;
-        uint96 unbonding;
-        uint40 unlockAt;
+        uint16 score;
     }
 
     /// @inheritdoc IStakeVault
@@ -27,11 +28,14 @@ contract StakeVault is IStakeVault {
     uint40 public immutable unbondingPeriod;
     /// @inheritdoc IStakeVault
     mapping(address caller => bool) public isModule;
+    /// @inheritdoc IStakeVault
+    mapping(address operator => uint32 operatorId) public operatorIdOf;
 
     address private immutable _deployer;
     bool private _initialized;
     uint32 private _operatorCount;
-    mapping(address operator => Position) private _positions;
+    mapping(uint32 operatorId => Position) private _positions;
+    mapping(uint32 operatorId => Tranche[]) private _tranches;
 
     modifier onlyModule() {
         if (!isModule[msg.sender]) revert NotModule(msg.sender);
@@ -59,98 +63,156 @@ contract StakeVault is IStakeVault {
     }
 
     /// @inheritdoc IStakeVault
-    function stake(uint256 amount) external {
-        Position storage position = _positions[msg.sender];
+    function stake(uint256 amount) external whenOpen {
         if (amount == 0) revert ZeroAmount();
-        uint256 staked = position.staked + amount;
-        if (staked > type(uint96).max) revert AmountTooLarge(amount, type(uint96).max - position.staked);
+        _stake(msg.sender, _enroll(msg.sender), amount);
+    }
 
-        if (position.operatorId == 0) position.operatorId = ++_operatorCount;
-        position.staked = uint96(staked);
-        emit Staked(msg.sender, amount);
-        token.safeTransferFrom(msg.sender, address(this), amount);
+    /// @inheritdoc IStakeVault
+    function enroll(address operator, uint256 amount) external onlyModule whenOpen returns (uint32 operatorId) {
+        operatorId = _enroll(operator);
+        if (amount != 0) _stake(operator, operatorId, amount);
     }
 
     /// @inheritdoc IStakeVault
     function requestUnstake(uint256 amount) external {
-        Position storage position = _positions[msg.sender];
+        uint32 operatorId = operatorIdOf[msg.sender];
+        Position storage position = _positions[operatorId];
         if (amount == 0) revert ZeroAmount();
         uint256 available = _free(position);
         if (amount > available) revert InsufficientFreeStake(msg.sender, amount, available);
-        uint256 unbonding = position.unbonding + amount;
-        if (unbonding > type(uint96).max) revert AmountTooLarge(amount, type(uint96).max - position.unbonding);
+        if (_tranches[operatorId].length == MAX_TRANCHES) revert TooManyTranches(msg.sender, MAX_TRANCHES);
 
+        uint40 unlockAt = uint40(block.timestamp) + unbondingPeriod;
         position.staked -= uint96(amount);
-        position.unbonding = uint96(unbonding);
-        position.unlockAt = uint40(block.timestamp) + unbondingPeriod;
-        emit UnstakeRequested(msg.sender, amount, position.unlockAt);
+        _tranches[operatorId].push(Tranche(uint96(amount), unlockAt));
+        emit UnstakeRequested(msg.sender, amount, unlockAt);
     }
 
     /// @inheritdoc IStakeVault
     function withdraw() external returns (uint256 amount) {
-        Position storage position = _positions[msg.sender];
-        amount = position.unbonding;
-        if (amount == 0) revert NothingUnbonding(msg.sender);
-        if (block.timestamp < position.unlockAt) {
-            revert StillUnbonding(msg.sender, position.unlockAt, block.timestamp);
-        }
+        Tranche[] storage queue = _tranches[operatorIdOf[msg.sender]];
+        uint256 count = queue.length;
+        if (count == 0) revert NothingUnbonding(msg.sender);
+        uint256 ripe = 0;
+        for (; ripe < count && queue[ripe].unlockAt <= block.timestamp; ++ripe) amount += queue[ripe].amount;
+        if (ripe == 0) revert StillUnbonding(msg.sender, queue[0].unlockAt, block.timestamp);
 
-        position.unbonding = 0;
+        for (uint256 i = ripe; i < count; ++i) queue[i - ripe] = queue[i];
+        for (uint256 i = 0; i < ripe; ++i) queue.pop();
         emit StakeWithdrawn(msg.sender, amount);
         token.safeTransfer(msg.sender, amount);
     }
 
     /// @inheritdoc IStakeVault
     function lock(address operator, uint256 amount) external onlyModule returns (uint32 operatorId) {
-        Position storage position = _positions[operator];
+        operatorId = operatorIdOf[operator];
+        Position storage position = _positions[operatorId];
         uint256 available = _free(position);
         if (amount > available) revert InsufficientFreeStake(operator, amount, available);
-
         position.locks += uint96(amount);
-        operatorId = position.operatorId;
+    }
+
+    /// @inheritdoc IStakeVault
+    function lockAll(uint32[] calldata operatorIds, uint256 amount) external onlyModule {
+        for (uint256 i = 0; i < operatorIds.length; ++i) {
+            Position storage position = _positions[operatorIds[i]];
+            uint256 available = _free(position);
+            if (amount > available) revert FreeStakeTooLow(operatorIds[i], amount, available);
+            position.locks += uint96(amount);
+        }
     }
 
     /// @inheritdoc IStakeVault
     function unlock(address operator, uint256 amount) external onlyModule {
-        Position storage position = _positions[operator];
-        amount = Math.min(amount, position.locks);
-        position.locks -= uint96(amount);
+        _unlock(_positions[operatorIdOf[operator]], amount);
+    }
+
+    /// @inheritdoc IStakeVault
+    function unlockAll(uint32[] calldata operatorIds, uint256 amount, bool verified) external onlyModule {
+        for (uint256 i = 0; i < operatorIds.length; ++i) {
+            Position storage position = _positions[operatorIds[i]];
+            _unlock(position, amount);
+            if (verified && position.score != type(uint16).max) ++position.score;
+        }
     }
 
     /// @inheritdoc IStakeVault
     function slash(address operator, uint256 amount) external onlyModule returns (uint256 slashed) {
-        Position storage position = _positions[operator];
-        (uint256 staked, uint256 unbonding) = (position.staked, position.unbonding);
-        slashed = Math.min(amount, staked + unbonding);
-        // Unbonding stake goes before locked stake: what other jobs rely on is touched last.
-        uint256 beyondFree = slashed - Math.min(slashed, _free(position));
-        uint256 fromUnbonding = Math.min(beyondFree, unbonding);
+        uint32 operatorId = operatorIdOf[operator];
+        Position storage position = _positions[operatorId];
+        (uint256 staked, uint256 available) = (position.staked, _free(position));
+        // Unbonding stake goes before locked stake: what other work relies on is touched last.
+        uint256 fromFree = Math.min(amount, available);
+        uint256 fromTranches = _takeTranches(operatorId, amount - fromFree);
+        uint256 fromLocked = Math.min(amount - fromFree - fromTranches, staked - fromFree);
 
-        position.staked = uint96(staked - (slashed - fromUnbonding));
-        if (fromUnbonding != 0) position.unbonding = uint96(unbonding - fromUnbonding);
+        position.staked = uint96(staked - fromFree - fromLocked);
+        position.score = uint16(uint256(position.score) * 2 / 3);
+        slashed = fromFree + fromTranches + fromLocked;
         emit StakeSlashed(operator, slashed);
         if (slashed != 0) token.safeTransfer(msg.sender, slashed);
     }
 
     /// @inheritdoc IStakeVault
-    function account(address operator) external view returns (Account memory) {
-        Position storage position = _positions[operator];
-        return Account({
-            staked: position.staked,
-            locked: Math.min(position.locks, position.staked),
-            unbonding: position.unbonding,
-            unlockAt: position.unlockAt
-        });
+    function account(address operator) external view returns (Account memory seen) {
+        uint32 operatorId = operatorIdOf[operator];
+        Position storage position = _positions[operatorId];
+        Tranche[] storage queue = _tranches[operatorId];
+        seen.staked = position.staked;
+        seen.locked = Math.min(position.locks, position.staked);
+        for (uint256 i = 0; i < queue.length; ++i) seen.unbonding += queue[i].amount;
+        if (queue.length != 0) seen.unlockAt = queue[0].unlockAt;
+    }
+
+    /// @inheritdoc IStakeVault
+    function tranches(address operator) external view returns (Tranche[] memory) {
+        return _tranches[operatorIdOf[operator]];
     }
 
     /// @inheritdoc IStakeVault
     function free(address operator) external view returns (uint256) {
-        return _free(_positions[operator]);
+        return _free(_positions[operatorIdOf[operator]]);
     }
 
     /// @inheritdoc IStakeVault
-    function operatorIdOf(address operator) external view returns (uint32) {
-        return _positions[operator].operatorId;
+    function scoreOf(address operator) external view returns (uint16) {
+        return _positions[operatorIdOf[operator]].score;
+    }
+
+    function _enroll(address operator) private returns (uint32 operatorId) {
+        operatorId = operatorIdOf[operator];
+        if (operatorId != 0) return operatorId;
+        operatorId = ++_operatorCount;
+        operatorIdOf[operator] = operatorId;
+        emit OperatorEnrolled(operator, operatorId);
+    }
+
+    function _stake(address operator, uint32 operatorId, uint256 amount) private {
+        Position storage position = _positions[operatorId];
+        uint256 staked = position.staked + amount;
+        if (staked > type(uint96).max) revert AmountTooLarge(amount, type(uint96).max - position.staked);
+
+        position.staked = uint96(staked);
+        emit Staked(operator, amount);
+        token.safeTransferFrom(operator, address(this), amount);
+    }
+
+    function _unlock(Position storage position, uint256 amount) private {
+        uint96 locks = position.locks;
+        position.locks = amount < locks ? locks - uint96(amount) : 0;
+    }
+
+    /// @dev The newest first. An emptied tranche goes, so that no slash leaves entries behind that only cost gas.
+    function _takeTranches(uint32 operatorId, uint256 amount) private returns (uint256 taken) {
+        Tranche[] storage queue = _tranches[operatorId];
+        while (taken < amount && queue.length != 0) {
+            Tranche storage last = queue[queue.length - 1];
+            uint256 part = Math.min(amount - taken, last.amount);
+            taken += part;
+            if (part == last.amount) queue.pop();
+            else last.amount -= uint96(part);
+        }
     }
 
     function _free(Position storage position) private view returns (uint256) {

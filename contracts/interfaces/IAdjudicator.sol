@@ -5,7 +5,7 @@ pragma solidity 0.8.28;
 /// @notice The court asks with `judge` and is answered, now or later, by a call of its `rule(disputeId, verdict)`. An answer
 /// that does not come in time leaves the majority's word standing, so an adjudicator can delay a dispute but never hold it.
 interface IAdjudicator {
-    /// @dev Guilty is who computed the block wrong. `Nobody`: it cannot be told; the majority's word stands.
+    /// @dev Guilty is who computed the block wrong. `Nobody`: it cannot be told; a draw.
     enum Verdict {
         None,
         LoserGuilty,

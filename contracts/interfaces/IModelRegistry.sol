@@ -5,10 +5,16 @@ pragma solidity 0.8.28;
 /// @notice A model's id is the SHA-256 of its manifest, so whoever knows the id can fetch the manifest by content.
 /// The name stands in the event only.
 interface IModelRegistry {
-    /// @param pricePerUnit wei of the token for one position through all blocks, one replica
+    /// @dev Exact: equality of hashes decides, fraud is slashed. Tolerant: nobody is slashed for a hash.
+    enum Profile {
+        Exact,
+        Tolerant
+    }
+
+    /// @param pricePerUnit wei of the token for one position through all blocks, one replica; whole gwei
     /// @param shardRoot Merkle root over the digests of the block files
     /// @param blocks number of blocks, B, at most 1024: a pinpoint carries two digests for each
-    /// @param maxUnits most positions one job may process
+    /// @param maxUnits most positions one job may process, at most 2^24 − 1
     /// @param royaltyBps the publisher's share of every price, at most 1000
     /// @param retired whether new jobs are refused
     struct Model {
@@ -18,6 +24,7 @@ interface IModelRegistry {
         uint16 blocks;
         uint32 maxUnits;
         uint16 royaltyBps;
+        Profile profile;
         bool retired;
     }
 
@@ -29,6 +36,7 @@ interface IModelRegistry {
         uint32 maxUnits,
         uint96 pricePerUnit,
         uint16 royaltyBps,
+        Profile profile,
         string name
     );
     event ModelPriceChanged(bytes32 indexed modelId, uint96 previous, uint96 current);
@@ -40,12 +48,12 @@ interface IModelRegistry {
     error ModelIsRetired(bytes32 modelId);
     error ZeroDigest();
     error BlocksOutOfRange(uint16 blocks, uint16 maxBlocks);
-    error ZeroUnits();
-    error ZeroPrice();
+    error MaxUnitsOutOfRange(uint32 maxUnits, uint32 most);
+    error PriceOutOfRange(uint96 pricePerUnit, uint96 least, uint96 most);
     error RoyaltyTooHigh(uint16 royaltyBps, uint16 maxRoyaltyBps);
     error NameLengthOutOfRange(uint256 length, uint256 maxLength);
 
-    /// @notice Publishes a model in the caller's name. What is published is fixed, but for the price.
+    /// @notice Publishes a model in the caller's name. May be paused. What is published is fixed, but for the price.
     /// @param manifestDigest the model's id
     /// @param name 1 to 64 bytes
     function publish(
@@ -55,6 +63,7 @@ interface IModelRegistry {
         uint32 maxUnits,
         uint96 pricePerUnit,
         uint16 royaltyBps,
+        Profile profile,
         string calldata name
     ) external;
 
@@ -64,11 +73,18 @@ interface IModelRegistry {
     /// @notice Refuses new jobs from now on, for ever. By the publisher.
     function retire(bytes32 modelId) external;
 
+    /// @notice What a submission needs, from one storage slot; all zero for an id that was never published.
+    function offer(bytes32 modelId)
+        external
+        view
+        returns (uint16 blocks, uint32 maxUnits, uint96 pricePerUnit, uint16 royaltyBps, bool retired);
+
     /// @notice All zero for an id that was never published.
     function model(bytes32 modelId) external view returns (Model memory);
 
     /// @notice Publisher and royalty: what a settlement needs.
     function royaltyOf(bytes32 modelId) external view returns (address publisher, uint16 royaltyBps);
 
-    function modelCount() external view returns (uint256);
+    /// @notice Where its shards' bytes are proved, and how many blocks it has: what a challenge of possession needs.
+    function shardsOf(bytes32 modelId) external view returns (bytes32 shardRoot, uint16 blocks);
 }

@@ -18,9 +18,11 @@ interface INodeRegistry {
         Jailed
     }
 
+    /// @param operatorId the operator's short id in the StakeVault
     /// @param jailedUntil timestamp from which `unjail` works; 0 where the node was never jailed
     struct Node {
         address operator;
+        uint32 operatorId;
         NodeStatus status;
         uint40 jailedUntil;
         address signer;
@@ -29,6 +31,7 @@ interface INodeRegistry {
     event Initialized(address indexed shards, address indexed market);
     event NodeRegistered(uint64 indexed nodeId, address indexed operator, address indexed signer, string endpoint);
     event NodeEndpointChanged(uint64 indexed nodeId, string endpoint);
+    event NodeKeyRotated(uint64 indexed nodeId, address indexed previous, address indexed current);
     event NodeStatusChanged(uint64 indexed nodeId, NodeStatus previous, NodeStatus current);
 
     error NotDeployer(address caller, address deployer);
@@ -48,13 +51,19 @@ interface INodeRegistry {
     /// @notice Names the contracts that may activate and jail. By the deployer, once.
     function initialize(address shards, address market) external;
 
-    /// @notice Registers a node of the caller.
+    /// @notice Registers a node of the caller, and stakes for it in the same transaction. May be paused.
     /// @param signer the hot key; it may belong to one node only, for ever
     /// @param endpoint where the node is reached, 1 to 256 bytes
     /// @param signerProof the signer's EIP-712 signature over `Signer(address operator,address signer)`
-    function register(address signer, string calldata endpoint, bytes calldata signerProof)
+    /// @param stakeAmount wei of the token to add to the caller's stake, approved to the vault; may be 0
+    function register(address signer, string calldata endpoint, bytes calldata signerProof, uint256 stakeAmount)
         external
         returns (uint64 nodeId);
+
+    /// @notice Gives a node another hot key. The former key signs for nothing any more and can never be registered again;
+    /// what it committed it can still reveal. By the operator.
+    /// @param signerProof as for `register`
+    function rotateKey(uint64 nodeId, address signer, bytes calldata signerProof) external;
 
     /// @notice Announces a new endpoint. By the operator.
     function setEndpoint(uint64 nodeId, string calldata endpoint) external;
@@ -81,8 +90,14 @@ interface INodeRegistry {
     /// @notice All zero for an id that does not exist.
     function node(uint64 nodeId) external view returns (Node memory);
 
-    /// @notice 0 for a key that belongs to no node.
+    /// @notice 0 for a key that signs for no node.
     function nodeOfSigner(address signer) external view returns (uint64);
+
+    /// @notice Whose key this is or was before it was rotated away; 0 for a key that never was a node's.
+    function nodeEverOf(address signer) external view returns (uint64);
+
+    /// @notice Whose key this is, in one storage read; all zero for a key that signs for no node.
+    function identify(address signer) external view returns (uint64 nodeId, uint32 operatorId, NodeStatus status);
 
     function operatorOf(uint64 nodeId) external view returns (address);
 

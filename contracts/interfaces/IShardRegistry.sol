@@ -21,7 +21,7 @@ interface IShardRegistry {
     error NothingClaimed(uint64 nodeId, bytes32 modelId);
 
     /// @notice Claims a span, in the place of the one the node claimed of this model before. A Pending node becomes
-    /// Active. By the node's signer or operator.
+    /// Active. May be paused. By the node's signer or operator.
     function claim(uint64 nodeId, bytes32 modelId, uint16 start, uint16 stop) external;
 
     /// @notice Gives a span up. By the node's signer or operator.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.28;
 
-import {IJobMarket} from "../interfaces/IJobMarket.sol";
+import {IJobs} from "../interfaces/IJobs.sol";
 
 /// @title EIP-712 structs of docs/protocol.md §5, and the commitment of §6.
 library AssignmentLib {
@@ -9,17 +9,20 @@ library AssignmentLib {
     bytes32 private constant ASSIGNMENT_TYPEHASH = keccak256(
         "Assignment(uint256 jobId,uint8 replica,Stage[] stages)Stage(uint64 nodeId,uint16 start,uint16 stop,uint16 workBps)"
     );
+    bytes32 private constant SETTLEMENT_TYPEHASH = keccak256(
+        "Settlement(uint256 jobId,bytes32 resultHash,Assignment[] replicas)Assignment(uint256 jobId,uint8 replica,Stage[] stages)Stage(uint64 nodeId,uint16 start,uint16 stop,uint16 workBps)"
+    );
     bytes32 private constant ATTESTATION_TYPEHASH = keccak256("Attestation(bytes32 assignment,bytes32 commitment)");
 
     /// @notice `hashStruct(Assignment)`.
-    function hashAssignment(uint256 jobId, uint8 replica, IJobMarket.Stage[] calldata stages)
+    function hashAssignment(uint256 jobId, uint8 replica, IJobs.Stage[] calldata stages)
         internal
         pure
         returns (bytes32)
     {
         bytes32[] memory hashes = new bytes32[](stages.length);
         for (uint256 i = 0; i < stages.length; ++i) {
-            IJobMarket.Stage calldata stage = stages[i];
+            IJobs.Stage calldata stage = stages[i];
             hashes[i] = keccak256(abi.encode(STAGE_TYPEHASH, stage.nodeId, stage.start, stage.stop, stage.workBps));
         }
         return keccak256(abi.encode(ASSIGNMENT_TYPEHASH, jobId, replica, keccak256(abi.encodePacked(hashes))));
@@ -28,6 +31,23 @@ library AssignmentLib {
     /// @notice `hashStruct(Attestation)`.
     function hashAttestation(bytes32 assignment, bytes32 commitment) internal pure returns (bytes32) {
         return keccak256(abi.encode(ATTESTATION_TYPEHASH, assignment, commitment));
+    }
+
+    /// @notice `hashStruct(Settlement)`, over the `hashStruct(Assignment)` of every replica.
+    function hashSettlement(uint256 jobId, bytes32 resultHash, bytes32[] memory assignments)
+        internal
+        pure
+        returns (bytes32)
+    {
+        return keccak256(
+            abi.encode(SETTLEMENT_TYPEHASH, jobId, resultHash, keccak256(abi.encodePacked(assignments)))
+        );
+    }
+
+    /// @notice What the market stores of a commit: the lead's operator id, then 224 bits of hash.
+    function seal(uint32 lead, bytes32 assignment, bytes32 commitment) internal pure returns (bytes32) {
+        uint256 hash = uint256(keccak256(abi.encode(assignment, commitment)));
+        return bytes32(uint256(lead) << 224 | hash >> 32);
     }
 
     /// @notice Salted, and bound to sender, job, replica, contract and chain: it opens for nobody else, nowhere else.

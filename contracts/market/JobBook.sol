@@ -1,188 +1,120 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.28;
 
-import {IJobMarket} from "../interfaces/IJobMarket.sol";
+import {IJobs} from "../interfaces/IJobs.sol";
 import {IModelRegistry} from "../interfaces/IModelRegistry.sol";
 import {INodeRegistry} from "../interfaces/INodeRegistry.sol";
 import {IOstrakaToken} from "../interfaces/IOstrakaToken.sol";
+import {IParams} from "../interfaces/IParams.sol";
 import {IShardRegistry} from "../interfaces/IShardRegistry.sol";
 import {IStakeVault} from "../interfaces/IStakeVault.sol";
 import {AssignmentLib} from "../libraries/AssignmentLib.sol";
 import {PayoutLib} from "../libraries/PayoutLib.sol";
 
-/// @title What the market remembers, and how it is read.
-abstract contract JobBook is IJobMarket {
+/// @title What the market remembers of jobs. Market and settler share this memory, so its order is the same in both.
+abstract contract JobBook is IJobs {
     uint8 internal constant MAX_REPLICAS = 7;
     uint256 internal constant MAX_STAGES = 64;
-    uint256 internal constant MAX_ROYALTY_BPS = 1000;
+    uint256 internal constant SEATS_PER_WORD = 8;
+    uint8 internal constant NO_REPLICA = type(uint8).max;
 
-    /// @dev Four slots. `state` is only ever Open or what closed the job; the clock and the bitmaps say the rest.
-    /// `candidate` is the replica whose result is ahead in the vote and `margin` by how much, as Boyer and Moore count: whoever
-    /// has more than half of all votes is the candidate in the end. `units` are the candidate's.
-    /// `phaseDeadline` ends the reveal phase, and the challenge phase once the job is Agreed.
+    /// @dev Three slots; commit, reveal and the count of votes work on the second. `state` is only ever Open, Agreed or what
+    /// closed the job; the clock and the bitmaps say the rest. `groups` holds three bits a replica: the first replica that
+    /// revealed the same result, whose `resultHash` is stored for all of them. `phaseDeadline` ends the reveal phase, and the
+    /// challenge phase once the job is Agreed.
     struct Job {
         address requester;
-        uint32 maxUnits;
-        uint32 units;
-        uint8 revealed;
-        uint8 candidate;
-        uint8 margin;
-        JobState state;
+        uint80 escrow;
+        uint16 royaltyBps;
         // slot 1
-        address orchestrator;
-        uint40 deadline;
-        uint40 phaseDeadline;
-        uint16 blocks;
-        // slot 2
-        uint96 pricePerUnit;
-        uint128 escrow;
+        uint16 orchestratorNumber;
+        uint24 maxUnits;
+        uint40 priceGwei;
+        uint32 deadline;
+        uint32 phaseDeadline;
+        JobState state;
         uint8 replicas;
         uint8 committed;
+        uint8 revealed;
         uint8 outvoted;
-        // slot 3
+        uint24 groups;
+        uint16 blocks;
+        uint8 epoch;
+        uint8 contested;
+        uint8 lockMultiple;
+        uint8 round;
+        // slot 2
         bytes32 modelId;
     }
 
-    /// @dev Commitment and result never share a slot.
+    /// @dev Commitment and result never share a slot. `seal` is the lead's operator id (32 bits), then 224 bits of a hash over
+    /// assignment and commitment: who reveals or settles shows both again.
     struct Replica {
-        bytes32 assignmentHash;
-        bytes32 commitment;
+        bytes32 seal;
         bytes32 resultHash;
     }
 
-    /// @inheritdoc IJobMarket
+    /// @inheritdoc IJobs
     IOstrakaToken public immutable token;
-    /// @inheritdoc IJobMarket
+    /// @inheritdoc IJobs
     IStakeVault public immutable vault;
-    /// @inheritdoc IJobMarket
+    /// @inheritdoc IJobs
     INodeRegistry public immutable nodes;
-    /// @inheritdoc IJobMarket
+    /// @inheritdoc IJobs
     IModelRegistry public immutable models;
-    /// @inheritdoc IJobMarket
+    /// @inheritdoc IJobs
     IShardRegistry public immutable shards;
-    /// @inheritdoc IJobMarket
+    /// @inheritdoc IJobs
+    IParams public immutable params;
+    /// @inheritdoc IJobs
     address public immutable treasury;
+    /// @inheritdoc IJobs
+    address public court;
+    /// @inheritdoc IJobs
+    address public settlement;
 
-    uint16 internal immutable _protocolFeeBps;
-    uint16 internal immutable _orchestratorFeeBps;
-    uint16 internal immutable _lockMultiple;
-    uint16 internal immutable _slashBps;
-    uint16 internal immutable _challengerBps;
-    uint32 internal immutable _minWindowSeconds;
-    uint32 internal immutable _maxWindowSeconds;
-    uint32 internal immutable _revealWindowSeconds;
-    uint32 internal immutable _challengeWindowSeconds;
+    /// @inheritdoc IJobs
+    uint64 public jobCount;
+    uint16 internal _orchestratorCount;
 
-    /// @inheritdoc IJobMarket
-    uint256 public jobCount;
-    /// @inheritdoc IJobMarket
-    mapping(address account => bool) public isOrchestrator;
+    /// @dev A job names its orchestrator by number. A number is never given to another; one that is forbidden keeps it.
+    struct Orchestrator {
+        uint16 number;
+        bool allowed;
+    }
 
+    mapping(address account => Orchestrator) internal _orchestratorOf;
+    mapping(uint16 number => address) internal _orchestrators;
     mapping(uint256 jobId => Job) internal _jobs;
-    mapping(uint256 jobId => mapping(uint8 index => Replica)) internal _replicas;
+    mapping(uint256 jobId => mapping(uint256 index => Replica)) internal _replicas;
+    /// @dev Operator ids of a replica's stages behind the lead's, eight to a word; ids are never 0.
+    mapping(uint256 jobId => mapping(uint256 index => mapping(uint256 word => uint256))) internal _seats;
 
-    constructor(IShardRegistry shards_, address treasury_, MarketParams memory params_) {
+    constructor(IShardRegistry shards_, IParams params_, address treasury_) {
         if (treasury_ == address(0)) revert ZeroAddress();
-        if (
-            uint256(params_.protocolFeeBps) + params_.orchestratorFeeBps + MAX_ROYALTY_BPS > PayoutLib.ALL_BPS
-                || params_.slashBps > PayoutLib.ALL_BPS || params_.challengerBps > PayoutLib.ALL_BPS
-                || params_.lockMultiple == 0 || params_.minWindowSeconds == 0
-                || params_.minWindowSeconds > params_.maxWindowSeconds || params_.revealWindowSeconds == 0
-                || params_.challengeWindowSeconds == 0
-        ) revert BadParams(params_);
         shards = shards_;
         vault = shards_.vault();
         nodes = shards_.nodes();
         models = shards_.models();
         token = vault.token();
         treasury = treasury_;
-        _protocolFeeBps = params_.protocolFeeBps;
-        _orchestratorFeeBps = params_.orchestratorFeeBps;
-        _lockMultiple = params_.lockMultiple;
-        _slashBps = params_.slashBps;
-        _challengerBps = params_.challengerBps;
-        _minWindowSeconds = params_.minWindowSeconds;
-        _maxWindowSeconds = params_.maxWindowSeconds;
-        _revealWindowSeconds = params_.revealWindowSeconds;
-        _challengeWindowSeconds = params_.challengeWindowSeconds;
-    }
-
-    /// @inheritdoc IJobMarket
-    function params() external view returns (MarketParams memory) {
-        return MarketParams({
-            protocolFeeBps: _protocolFeeBps,
-            orchestratorFeeBps: _orchestratorFeeBps,
-            lockMultiple: _lockMultiple,
-            slashBps: _slashBps,
-            challengerBps: _challengerBps,
-            minWindowSeconds: _minWindowSeconds,
-            maxWindowSeconds: _maxWindowSeconds,
-            revealWindowSeconds: _revealWindowSeconds,
-            challengeWindowSeconds: _challengeWindowSeconds
-        });
-    }
-
-    /// @inheritdoc IJobMarket
-    function job(uint256 jobId) external view returns (JobView memory seen) {
-        Job storage entry = _jobs[jobId];
-        seen.state = _stateOf(entry);
-        seen.requester = entry.requester;
-        seen.orchestrator = entry.orchestrator;
-        seen.modelId = entry.modelId;
-        seen.blocks = entry.blocks;
-        seen.replicas = entry.replicas;
-        seen.maxUnits = entry.maxUnits;
-        seen.pricePerUnit = entry.pricePerUnit;
-        seen.escrow = entry.escrow;
-        seen.deadline = entry.deadline;
-        seen.committed = entry.committed;
-        seen.revealed = entry.revealed;
-        seen.outvoted = entry.outvoted;
-        if (entry.state == JobState.Open) seen.revealDeadline = entry.phaseDeadline;
-        if (entry.state == JobState.Agreed) seen.challengeDeadline = entry.phaseDeadline;
-        if (_hasResult(entry)) {
-            seen.units = entry.units;
-            seen.resultHash = _replicas[jobId][entry.candidate].resultHash;
-        }
-    }
-
-    /// @inheritdoc IJobMarket
-    function replica(uint256 jobId, uint8 index) external view returns (ReplicaView memory seen) {
-        Job storage entry = _jobs[jobId];
-        Replica storage chosen = _replicas[jobId][index];
-        seen.assignmentHash = chosen.assignmentHash;
-        seen.commitment = chosen.commitment;
-        seen.resultHash = chosen.resultHash;
-        if (!_has(entry.committed, index)) seen.state = ReplicaState.None;
-        else if (!_has(entry.revealed, index)) seen.state = ReplicaState.Committed;
-        else if (!_hasResult(entry)) seen.state = ReplicaState.Revealed;
-        else if (_has(entry.outvoted, index)) seen.state = ReplicaState.Outvoted;
-        else if (_agrees(jobId, entry, index)) seen.state = ReplicaState.Won;
-        else seen.state = ReplicaState.Judged;
-    }
-
-    /// @inheritdoc IJobMarket
-    function jobLockOf(uint256 jobId) external view returns (uint256) {
-        return _jobLock(_jobs[jobId]);
+        params = params_;
     }
 
     /// @dev A job on which votes are still taken or to be counted.
     function _openJob(uint256 jobId) internal view returns (Job storage entry) {
         entry = _jobs[jobId];
         if (entry.state == JobState.None) revert UnknownJob(jobId);
-        if (entry.state != JobState.Open) revert WrongState(jobId, entry.state);
-    }
-
-    /// @dev A job with a result and at least one replica to judge.
-    function _agreedJob(uint256 jobId) internal view returns (Job storage entry) {
-        entry = _jobs[jobId];
-        if (entry.state == JobState.None) revert UnknownJob(jobId);
-        if (entry.state != JobState.Agreed) revert WrongState(jobId, _stateOf(entry));
+        if (entry.state != JobState.Open) revert WrongState(jobId, _stateOf(entry));
     }
 
     function _stateOf(Job storage entry) internal view returns (JobState) {
-        if (entry.state != JobState.Open || entry.committed == 0) return entry.state;
-        return _revealsAreOpen(entry) ? JobState.Revealing : JobState.Committing;
+        JobState state = entry.state;
+        if (state == JobState.Agreed && entry.contested != 0) return JobState.Disputed;
+        if (state != JobState.Open) return state;
+        if (entry.committed != 0 && _revealsAreOpen(entry)) return JobState.Revealing;
+        if (entry.round != 0) return JobState.Replacing;
+        return entry.committed == 0 ? JobState.Open : JobState.Committing;
     }
 
     function _revealsAreOpen(Job storage entry) internal view returns (bool) {
@@ -190,28 +122,76 @@ abstract contract JobBook is IJobMarket {
     }
 
     function _hasResult(Job storage entry) internal view returns (bool) {
-        return entry.state == JobState.Agreed || entry.state == JobState.Final;
+        JobState state = entry.state;
+        return state == JobState.Agreed || state == JobState.Final || state == JobState.Overturned;
     }
 
-    function _agrees(uint256 jobId, Job storage entry, uint8 index) internal view returns (bool) {
-        return _has(entry.revealed, index)
-            && _replicas[jobId][index].resultHash == _replicas[jobId][entry.candidate].resultHash;
+    /// @dev The replica that stands for all with the same result as `index`.
+    function _groupOf(Job storage entry, uint256 index) internal view returns (uint8) {
+        return uint8(entry.groups >> index * 3 & 7);
+    }
+
+    function _resultOf(uint256 jobId, Job storage entry, uint8 index) internal view returns (bytes32) {
+        return _has(entry.revealed, index) ? _replicas[jobId][_groupOf(entry, index)].resultHash : bytes32(0);
+    }
+
+    /// @dev Who stands for the result that more than half of all replicas revealed, if there is one.
+    function _majority(Job storage entry) internal view returns (uint8) {
+        (uint8 revealed, uint8 replicas) = (entry.revealed, entry.replicas);
+        for (uint8 i = 0; i < replicas; ++i) {
+            if (_has(revealed, i) && _groupOf(entry, i) == i && _count(_membersOf(entry, i)) * 2 > replicas) return i;
+        }
+        return NO_REPLICA;
+    }
+
+    /// @dev Bitmap of the replicas with the result that `leader` stands for.
+    function _membersOf(Job storage entry, uint8 leader) internal view returns (uint8 members) {
+        (uint8 revealed, uint24 groups, uint8 replicas) = (entry.revealed, entry.groups, entry.replicas);
+        for (uint8 i = 0; i < replicas; ++i) {
+            if (_has(revealed, i) && uint8(groups >> uint256(i) * 3 & 7) == leader) members |= uint8(1) << i;
+        }
+    }
+
+    function _checkTiling(uint16 blocks, Stage[] calldata stages) internal pure {
+        if (stages.length == 0 || stages.length > MAX_STAGES) revert StageCountOutOfRange(stages.length, MAX_STAGES);
+        uint16 next;
+        uint256 workBps;
+        for (uint256 i = 0; i < stages.length; ++i) {
+            Stage calldata stage = stages[i];
+            (uint16 start, uint16 stop) = (stage.start, stage.stop);
+            if (start != next) revert StageGap(i, start, next);
+            if (stop <= start) revert StageEmpty(i, start, stop);
+            next = stop;
+            workBps += stage.workBps;
+        }
+        if (next != blocks) revert StagesEndWrong(next, blocks);
+        if (workBps != PayoutLib.ALL_BPS) revert WorkSumWrong(workBps, PayoutLib.ALL_BPS);
+    }
+
+    function _pricePerUnit(Job storage entry) internal view returns (uint256) {
+        return uint256(entry.priceGwei) * 1 gwei;
     }
 
     /// @dev The price of one replica at most: also the most a requester is compensated for it.
     function _replicaPriceCap(Job storage entry) internal view returns (uint256) {
-        return uint256(entry.maxUnits) * entry.pricePerUnit;
+        return uint256(entry.maxUnits) * _pricePerUnit(entry);
     }
 
     function _jobLock(Job storage entry) internal view returns (uint256) {
-        return _lockMultiple * _replicaPriceCap(entry);
+        return entry.lockMultiple * _replicaPriceCap(entry);
     }
 
-    /// @dev A replica that did not commit has hash 0, and only an empty list stands for it.
-    function _checkStages(uint256 jobId, uint8 index, Stage[] calldata stages) internal view {
-        bytes32 given = stages.length == 0 ? bytes32(0) : AssignmentLib.hashAssignment(jobId, index, stages);
-        bytes32 committed = _replicas[jobId][index].assignmentHash;
-        if (given != committed) revert StagesMismatch(jobId, index, committed, given);
+    /// @dev A replica that did not commit has seal 0, and only an empty list of stages stands for it.
+    /// @return lead operator id of its first stage
+    function _checkSeal(uint256 jobId, uint8 index, Sealed calldata replica_) internal view returns (uint32 lead) {
+        bytes32 seal = _replicas[jobId][index].seal;
+        lead = uint32(uint256(seal) >> 224);
+        bytes32 given = replica_.stages.length == 0
+            ? bytes32(0)
+            : AssignmentLib.seal(
+                lead, AssignmentLib.hashAssignment(jobId, index, replica_.stages), replica_.commitment
+            );
+        if (given != seal) revert SealMismatch(jobId, index, seal, given);
     }
 
     function _has(uint8 bitmap, uint8 index) internal pure returns (bool) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.28;
 
+import {IDisputeCourt} from "../interfaces/IDisputeCourt.sol";
 import {IJobMarket} from "../interfaces/IJobMarket.sol";
 import {IStakeVault} from "../interfaces/IStakeVault.sol";
 
@@ -15,6 +16,17 @@ contract Auditor {
         held = market.token().balanceOf(address(market));
         for (uint256 i = 0; i < accounts.length; ++i) owed += market.balanceOf(accounts[i]);
         for (uint256 jobId = 1; jobId <= market.jobCount(); ++jobId) owed += market.job(jobId).escrow;
+    }
+
+    /// @notice What the court holds, and what it owes to `accounts` and still keeps as bonds.
+    function auditCourt(IDisputeCourt court, address[] calldata accounts)
+        external
+        view
+        returns (uint256 held, uint256 owed)
+    {
+        held = court.market().token().balanceOf(address(court));
+        owed = court.openBonds();
+        for (uint256 i = 0; i < accounts.length; ++i) owed += court.balanceOf(accounts[i]);
     }
 
     /// @notice What the vault holds, what it owes to `accounts`, and whether each one's locks fit its stake.

@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.28;
 
-import {IJobMarket} from "../interfaces/IJobMarket.sol";
+import {IJobs} from "../interfaces/IJobs.sol";
 import {AssignmentLib} from "../libraries/AssignmentLib.sol";
 import {PayoutLib} from "../libraries/PayoutLib.sol";
-import {SeatLib} from "../libraries/SeatLib.sol";
 import {TraceLib} from "../libraries/TraceLib.sol";
 
 /// @title For tests: the libraries' internal functions, callable.
 contract LibraryHarness {
-    using SeatLib for mapping(uint256 => uint256);
-
-    mapping(uint256 index => uint256) private _seats;
-
     function resultHash(uint32 units, bytes32 outputDigest, bytes32 traceRoot) external pure returns (bytes32) {
         return TraceLib.resultHash(units, outputDigest, traceRoot);
     }
@@ -33,7 +28,7 @@ contract LibraryHarness {
         return TraceLib.firstDifference(left, right);
     }
 
-    function hashAssignment(uint256 jobId, uint8 replica, IJobMarket.Stage[] calldata stages)
+    function hashAssignment(uint256 jobId, uint8 replica, IJobs.Stage[] calldata stages)
         external
         pure
         returns (bytes32)
@@ -74,12 +69,15 @@ contract LibraryHarness {
         return PayoutLib.splitSlash(slashed, challengerBps, requesterCap);
     }
 
-    /// @return taken as SeatLib says; the seats are kept only where nobody sat there
-    function takeSeats(uint32[] calldata ids) external returns (uint256 taken) {
-        taken = _seats.take(ids);
+    function seal(uint32 lead, bytes32 assignment, bytes32 commitment) external pure returns (bytes32) {
+        return AssignmentLib.seal(lead, assignment, commitment);
     }
 
-    function seatWord(uint256 index) external view returns (uint256) {
-        return _seats[index];
+    function hashSettlement(uint256 jobId, bytes32 result, bytes32[] calldata assignments)
+        external
+        pure
+        returns (bytes32)
+    {
+        return AssignmentLib.hashSettlement(jobId, result, assignments);
     }
 }

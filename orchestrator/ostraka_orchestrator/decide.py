@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Set
 from dataclasses import dataclass
 
-from ostraka.types import JobState
 from ostraka_orchestrator.state import JobEntry, State
 
 
@@ -40,6 +39,13 @@ class Blame(Command):
 
 
 @dataclass(frozen=True)
+class Conclude(Command):
+    """A pinpoint that nobody contested in time, or an adjudicator's verdict: have the court carry it out."""
+
+    replica: int
+
+
+@dataclass(frozen=True)
 class Expire(Command):
     """Nobody committed in time: give the requester's escrow back."""
 
@@ -62,9 +68,9 @@ def decide(state: State, me: str, inputs: Set[int], now: float, windows: Windows
 
 
 def _for_job(job_id: int, job: JobEntry, has_input: bool, now: float, windows: Windows) -> list[Command]:
-    if job.state is JobState.AGREED:
-        return [Blame(job_id, replica) for replica in sorted(job.outvoted)]
-    if now < job.deadline and job.state in (JobState.OPEN, JobState.COMMITTING):
+    if job.state.agreed:
+        return [command for replica in sorted(job.outvoted) for command in _for_outvoted(job_id, job, replica, now)]
+    if now < job.deadline and job.state.takes_commits:
         return [Match(job_id)] if has_input else []
     if not job.committed:
         return [Expire(job_id)]
@@ -73,3 +79,9 @@ def _for_job(job_id: int, job: JobEntry, has_input: bool, now: float, windows: W
     if all_revealed or now >= job.deadline + windows.reveal_s:
         return [Settle(job_id)]
     return []
+
+
+def _for_outvoted(job_id: int, job: JobEntry, replica: int, now: float) -> list[Command]:
+    if replica not in job.pinpointed:
+        return [Blame(job_id, replica)]
+    return [Conclude(job_id, replica)] if now >= job.pinpointed[replica] else []

@@ -49,6 +49,7 @@ class JobEntry:
     revealed: Mapping[int, bytes] = field(default_factory=dict)  # replica → result hash
     result_hash: bytes = b""
     outvoted: frozenset[int] = frozenset()
+    pinpointed: Mapping[int, int] = field(default_factory=dict)  # replica → when the court may conclude about it
 
 
 @dataclass(frozen=True)
@@ -136,13 +137,30 @@ def _agreed(state: State, e: ev.JobAgreed) -> State:
     return _job(state, e.job_id, state=JobState.AGREED, result_hash=e.result_hash, outvoted=bits(e.outvoted))
 
 
-def _judged(state: State, e: ev.StagePinpointed | ev.ReplicaForfeited) -> State:
+def _pinpointed(state: State, e: ev.StagePinpointed) -> State:
+    return _job(state, e.job_id, pinpointed={**state.jobs[e.job_id].pinpointed, e.replica: e.contest_before})
+
+
+def _resolved(state: State, e: ev.DisputeResolved) -> State:
+    return _job(state, e.job_id, pinpointed={**state.jobs[e.job_id].pinpointed, e.replica: 0})
+
+
+def _replacing(state: State, e: ev.JobReplacing) -> State:
+    return _job(state, e.job_id, state=JobState.REPLACING, deadline=e.deadline)
+
+
+def _disputed(state: State, e: ev.JobDisputed) -> State:
+    return _job(state, e.job_id, state=JobState.DISPUTED if e.contested else JobState.AGREED)
+
+
+def _judged(state: State, e: ev.ReplicaJudged) -> State:
     return _job(state, e.job_id, outvoted=state.jobs[e.job_id].outvoted - {e.replica})
 
 
 _HANDLERS: dict[type[ev.Event], Callable[[State, Any], State]] = {
     ev.NodeRegistered: _node_registered,
     ev.NodeEndpointChanged: lambda state, e: _node(state, e.node_id, endpoint=e.endpoint),
+    ev.NodeKeyRotated: lambda state, e: _node(state, e.node_id, signer=e.current),
     ev.NodeStatusChanged: _node_status,
     ev.ModelPublished: _model_published,
     ev.ShardClaimed: _shard_claimed,
@@ -151,8 +169,12 @@ _HANDLERS: dict[type[ev.Event], Callable[[State, Any], State]] = {
     ev.ReplicaCommitted: _committed,
     ev.ReplicaRevealed: _revealed,
     ev.JobAgreed: _agreed,
-    ev.StagePinpointed: _judged,
-    ev.ReplicaForfeited: _judged,
+    ev.JobReplacing: _replacing,
+    ev.StagePinpointed: _pinpointed,
+    ev.DisputeResolved: _resolved,
+    ev.JobDisputed: _disputed,
+    ev.ReplicaJudged: _judged,
+    ev.JobOverturned: lambda state, e: _job(state, e.job_id, state=JobState.OVERTURNED),
     ev.JobFinalized: lambda state, e: _job(state, e.job_id, state=JobState.FINAL),
     ev.JobFailed: lambda state, e: _job(state, e.job_id, state=JobState.FAILED),
     ev.JobCancelled: lambda state, e: _job(state, e.job_id, state=JobState.CANCELLED),

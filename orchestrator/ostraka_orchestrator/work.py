@@ -136,9 +136,9 @@ def _replica_done(desk: Desk, job_id: int, replica: int, planned: PlannedReplica
 def settle(desk: Desk, job_id: int) -> None:
     """Calls `finalize`. Too early is no fault: the service comes back."""
     job = desk.market.job(JobId(job_id))
-    if job.state.closed or job.state is JobState.AGREED:
+    if job.state.closed or job.state.agreed:
         return
-    _send(desk, job_id, "finalize", desk.market.finalize(job_id, _committed_stages(desk, job_id, job.replicas)))
+    _send(desk, job_id, "finalize", desk.market.finalize(job_id))
 
 
 def expire(desk: Desk, job_id: int) -> None:
@@ -146,19 +146,18 @@ def expire(desk: Desk, job_id: int) -> None:
         _send(desk, job_id, "expire", desk.market.expire(job_id))
 
 
-def _committed_stages(desk: Desk, job_id: int, replicas: int) -> list[list[Any]]:
-    """Stages as they were committed, read back from the chain; empty for a replica that did not commit."""
-    return [list(desk.market.committed_stages(job_id, replica)) for replica in range(replicas)]
+def conclude(desk: Desk, job_id: int, replica: int) -> None:
+    if desk.market.job(JobId(job_id)).state.agreed:
+        _send(desk, job_id, "conclude", desk.market.conclude(job_id, replica))
 
 
 def blame(desk: Desk, job_id: int, replica: int) -> None:
     """Finds the first difference between the outvoted trace and an agreed one, and shows it to the contract."""
     job = desk.market.job(JobId(job_id))
-    if job.state is not JobState.AGREED:
+    if not job.state.agreed:
         return
     if desk.market.now() >= job.challenge_deadline:
-        stages = list(desk.market.committed_stages(job_id, replica))
-        _send(desk, job_id, "forfeit", desk.market.forfeit(job_id, replica, stages))
+        _send(desk, job_id, "forfeit", desk.market.forfeit(job_id, replica))
         return
     revealed = desk.market.reveals(job_id)
     winner = next(r for r, seen in sorted(revealed.items()) if seen.result_hash == job.result_hash)
@@ -172,8 +171,7 @@ def blame(desk: Desk, job_id: int, replica: int) -> None:
             "job %d: replica %d first differs at position %d, border %d of %d",
             *(job_id, replica, divergence.position, divergence.border, len(manifest.blocks)),
         )
-    stages = list(desk.market.committed_stages(job_id, replica))
-    call = desk.market.pinpoint(job_id, replica, winner, stages, revealed, divergence)
+    call = desk.market.pinpoint(job_id, replica, winner, revealed, divergence)
     _send(desk, job_id, "pinpoint", call)
 
 

@@ -21,6 +21,8 @@ class Params:
     max_window_s: int = 86_400
     reveal_window_s: int = 300
     challenge_window_s: int = 3_600
+    response_window_s: int = 900  # each side's clock in a dispute; from a pinpoint to its conclusion
+    bond_bps: int = 1_000  # of what one stage locks
     unbonding_period_s: int = 14 * 86_400  # at least twice the longest job with reveal and challenge
     jail_period_s: int = 86_400
 
@@ -28,7 +30,12 @@ class Params:
 PRESETS: dict[str, Params] = {
     "main": Params(),
     "test": Params(
-        min_window_s=20, max_window_s=1_200, reveal_window_s=60, challenge_window_s=300, unbonding_period_s=3_600
+        min_window_s=20,
+        max_window_s=1_200,
+        reveal_window_s=60,
+        challenge_window_s=300,
+        response_window_s=30,
+        unbonding_period_s=7_200,
     ),
     # For a network on one machine: a person is waiting at the screen.
     "local": Params(
@@ -36,6 +43,7 @@ PRESETS: dict[str, Params] = {
         max_window_s=300,
         reveal_window_s=30,
         challenge_window_s=60,
+        response_window_s=3,
         unbonding_period_s=20 * 60,
         jail_period_s=60,
     ),

@@ -71,10 +71,22 @@ class JobState(IntEnum):
     FINAL = 5
     CANCELLED = 6
     FAILED = 7
+    REPLACING = 8
+    DISPUTED = 9
+    OVERTURNED = 10
 
     @property
     def closed(self) -> bool:
-        return self in (JobState.FINAL, JobState.CANCELLED, JobState.FAILED)
+        return self in (JobState.FINAL, JobState.CANCELLED, JobState.FAILED, JobState.OVERTURNED)
+
+    @property
+    def takes_commits(self) -> bool:
+        return self in (JobState.OPEN, JobState.COMMITTING, JobState.REPLACING)
+
+    @property
+    def agreed(self) -> bool:
+        """There is a result, and a replica about which the court has not concluded."""
+        return self in (JobState.AGREED, JobState.DISPUTED)
 
 
 class NodeStatus(IntEnum):

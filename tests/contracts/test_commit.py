@@ -20,7 +20,7 @@ from world.market import (
     now,
 )
 from world.refusals import ANY, refused
-from world.signing import Domain, sign
+from world.signing import Domain, seal, sign
 from world.trace import sha
 
 ZERO = "0x" + "00" * 20
@@ -35,8 +35,7 @@ class TestGivenAnOpenJob:
         assignment = bytes(world.market_domain.assignment(job.id, 0, replica.stages).body)
         assert world.market.replica(job.id, 0).dict() == {
             "state": R_COMMITTED,
-            "assignmentHash": "0x" + assignment.hex(),
-            "commitment": "0x" + replica.commitment.hex(),
+            "seal": "0x" + seal(world.short_id(replica.nodes[0].operator), assignment, replica.commitment).hex(),
             "resultHash": "0x" + "00" * 32,
         }
         assert world.market.replica(job.id, 1)["state"] == R_NONE
@@ -145,9 +144,9 @@ class TestGivenNodesThatMayNotServe:
         job = world.submit()
         job.commit(0)
         shared = job.nodes_of(0)[1]
-        with refused("OperatorServesTwice", job.id, shared.operator):
+        with refused("OperatorServesTwice", job.id, world.short_id(shared.operator)):
             job.commit(1, nodes=[job.nodes_of(1)[0], shared])
-        with refused("OperatorServesTwice", job.id, shared.operator):
+        with refused("OperatorServesTwice", job.id, world.short_id(shared.operator)):
             job.commit(1, nodes=[shared])
         job.commit(1)
 
@@ -159,7 +158,7 @@ class TestGivenNodesThatMayNotServe:
         world.shards.claim(second.id, MODEL, 0, BLOCKS, operator.pays)
         job = world.submit()
         job.commit(0)
-        with refused("OperatorServesTwice", job.id, operator):
+        with refused("OperatorServesTwice", job.id, world.short_id(operator)):
             job.commit(1, nodes=[second])
 
     def test_when_an_operator_serves_two_jobs_both_should_be_locked(self, world: World):
@@ -172,7 +171,7 @@ class TestGivenNodesThatMayNotServe:
         job = world.submit()
         operator = job.nodes_of(0)[1].operator
         world.vault.requestUnstake(STAKE - job.lock + 1, operator.pays)
-        with refused("InsufficientFreeStake", operator, job.lock, job.lock - 1):
+        with refused("FreeStakeTooLow", world.short_id(operator), job.lock, job.lock - 1):
             job.commit(0)
 
 

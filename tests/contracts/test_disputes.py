@@ -11,9 +11,11 @@ from world.market import (
     BLOCKS,
     CHALLENGE_WINDOW,
     CUT,
+    D_PINPOINTED,
     FINAL,
     N_ACTIVE,
     N_JAILED,
+    NOTHING,
     PRICE,
     R_JUDGED,
     R_WON,
@@ -42,7 +44,10 @@ def outvoted(world: World, trace: Trace | None = None, **plan):
 
 
 def check_blamed(world: World, job, before: Counter, guilty: int, stake: int = STAKE):
-    """Exactly what pinpoint promises, to the wei, when stage `guilty` of replica 2 is to blame."""
+    """Exactly what a pinpoint that nobody contests leads to, to the wei, when stage `guilty` of replica 2 is to blame."""
+    if job.dispute(2)["state"] == D_PINPOINTED:
+        next_block_at(job.dispute(2)["deadline"])
+        world.concluded = job.conclude(2)
     replica = job.done[2]
     stages, price = replica.stages, 10 * PRICE
     refund = price * stages[guilty][3] // ALL
@@ -74,12 +79,15 @@ class TestGivenAWrongBlock:
         assert dict(sent.events["StagePinpointed"]) == {
             "jobId": job.id,
             "replica": 2,
-            "nodeId": job.done[2].stages[guilty][0],
+            "challenger": world.challenger.address,
+            "winner": 1,
             "position": 6,
             "block": block,
+            "contestBefore": job.dispute(2)["deadline"],
         }
-        assert sent.events["Slashed"]["toChallenger"] == sent.events["Slashed"]["amount"] * 3 // 10
-        assert sent.events["JobFinalized"]["jobId"] == job.id
+        slash = world.concluded.events["Slashed"]
+        assert (slash["nodeId"], slash["toChallenger"]) == (job.done[2].stages[guilty][0], slash["amount"] * 3 // 10)
+        assert world.concluded.events["JobFinalized"]["jobId"] == job.id
 
     @pytest.mark.parametrize("position", [0, 9])
     def test_when_it_is_at_the_first_or_last_position_it_should_be_shown_there(self, world: World, position: int):
@@ -102,7 +110,7 @@ class TestGivenAWrongBlock:
         job, _ = outvoted(world)
         guilty = job.done[2].nodes[1].operator
         world.vault.requestUnstake(STAKE - job.lock, guilty.pays)
-        job.pinpoint(2, 0, 6)
+        job.blame(2, 0, 6)
         slashed, _ = RULES.fraud(STAKE, job.max_price)
         assert world.staked(guilty) == STAKE - slashed
 
@@ -115,7 +123,7 @@ class TestGivenAWrongBlock:
         job.reveal_all()
         job.finalize()
         next_block_at(job.view["challengeDeadline"] - 1)
-        job.pinpoint(2, 0, 6)
+        job.blame(2, 0, 6)
         assert world.staked(guilty) == STAKE - RULES.fraud(STAKE, job.max_price)[0]
         assert world.vault.account(guilty.address)["locked"] == 0
 
@@ -125,6 +133,9 @@ class TestGivenAWrongBlock:
         stake = STAKE
         for job in jobs:
             job.pinpoint(2, 0, 6)
+        next_block_at(jobs[-1].dispute(2)["deadline"])
+        for job in jobs:
+            job.conclude(2)
             stake -= RULES.fraud(stake, job.max_price)[0]
             assert world.staked(guilty) == stake
         assert tuple(world.vault.account(guilty.address)) == (stake, 0, 0, 0)
@@ -172,7 +183,6 @@ class TestGivenABadProof:
         job, _ = outvoted(world)
         lost, won = job.done[2].trace, job.done[0].trace
         for refusal, changes in [
-            (("StagesMismatch", job.id, 2, ANY, ANY), {"stages": job.done[1].stages}),
             (("ResultMismatch", 2, lost.hash, ANY), {"lost": (11, *lost.result[1:])}),
             (("ResultMismatch", 2, lost.hash, ANY), {"lost": won.result}),
             (("ResultMismatch", 0, won.hash, ANY), {"won": lost.result}),
@@ -240,6 +250,10 @@ class TestGivenTheChallengeWindow:
             job.forfeit(2)
         job.pinpoint(2, 0, 6)
         assert now() == closes - 1
+        with refused("WrongDisputeState", job.id, 2, D_PINPOINTED):
+            job.forfeit(2)
+        with refused("WrongDisputeState", job.id, 2, D_PINPOINTED):
+            job.pinpoint(2, 0, 6)
 
     def test_when_it_closes_forfeit_should_work_and_pinpoint_not(self, world: World):
         job, _ = outvoted(world)
@@ -279,12 +293,12 @@ class TestGivenNobodyPinpoints:
         next_block_at(job.view["challengeDeadline"])
         with refused("NotOutvoted", job.id, 0):
             job.forfeit(0)
-        with refused("StagesMismatch", job.id, 2, ANY, bytes(32)):
-            world.market.forfeit(job.id, 2, [], world.stranger.pays)
+        with refused("SealMismatch", job.id, 2, ANY, bytes(32), on="JobMarket"):
+            world.court.forfeit(job.id, 2, NOTHING, world.stranger.pays)
         job.forfeit(2)
-        with refused("WrongState", job.id, FINAL):
+        with refused("WrongJobState", job.id, FINAL):
             job.forfeit(2)
-        with refused("WrongState", job.id, FINAL):
+        with refused("WrongJobState", job.id, FINAL):
             job.pinpoint(2, 0, 6)
 
 
@@ -297,7 +311,8 @@ class TestGivenTwoReplicasAreOutvoted:
         job.reveal_all()
         job.finalize()
         assert (job.state, job.view["escrow"]) == (AGREED, 2 * 10 * PRICE)
-        sent = job.pinpoint(1, 4, 2)
+        closes = job.view["challengeDeadline"]
+        sent = job.blame(1, 4, 2)
         assert (job.state, job.view["escrow"], job.view["outvoted"]) == (AGREED, 10 * PRICE, 0b01000)
         assert "JobFinalized" not in sent.events
         assert [world.market.replica(job.id, i)["state"] for i in (0, 1)] == [R_WON, R_JUDGED]
@@ -305,7 +320,7 @@ class TestGivenTwoReplicasAreOutvoted:
             job.pinpoint(1, 4, 2)
         with refused("NotWinner", job.id, 1):
             job.pinpoint(3, 1, 5)
-        next_block_at(job.view["challengeDeadline"])
+        next_block_at(closes)
         sent = job.forfeit(3)
         assert sent.events["JobFinalized"]["jobId"] == job.id
         assert (job.state, job.view["escrow"]) == (FINAL, 0)
@@ -318,7 +333,7 @@ class TestGivenTwoReplicasAreOutvoted:
         job.reveal_all()
         job.finalize()
         for loser in (3, 4):
-            job.pinpoint(loser, 0, 2)
+            job.blame(loser, 0, 2)
             assert world.status(world.serving[loser]) == N_JAILED
         assert job.state == FINAL
 
@@ -327,11 +342,11 @@ class TestGivenAJobThatIsNotAgreed:
     def test_when_anyone_disputes_it_should_be_refused(self, world: World):
         job = world.submit()
         job.commit_all(None, None, honest().wrong_at(6, 3))
-        with refused("WrongState", job.id, ANY):
+        with refused("WrongJobState", job.id, ANY):
             job.pinpoint(2, 0, 6)
-        with refused("WrongState", job.id, ANY):
+        with refused("WrongJobState", job.id, ANY):
             job.forfeit(2)
 
 
 def test_the_challenge_window_is_what_the_market_says(world: World):
-    assert world.market.params()["challengeWindowSeconds"] == CHALLENGE_WINDOW
+    assert world.params.current()["challengeWindowSeconds"] == CHALLENGE_WINDOW

@@ -9,6 +9,7 @@ from world.market import (
     CHALLENGE_WINDOW,
     FAILED,
     FINAL,
+    NOTHING,
     PRICE,
     R_COMMITTED,
     R_OUTVOTED,
@@ -42,16 +43,18 @@ class TestGivenThreeReplicasThatAgree:
         want = paid(*job.done.values()) + Counter(requester=job.price_cap - 3 * 10 * PRICE)
         assert Counter(world.balances()) == want
         assert sum(want.values()) == job.price_cap
-        assert (job.state, job.view["escrow"], job.view["units"]) == (FINAL, 0, 10)
+        assert (job.state, job.view["escrow"]) == (FINAL, 0)
         assert job.view["resultHash"] == "0x" + honest().hash.hex()
         assert [world.market.replica(job.id, i)["state"] for i in range(3)] == [R_WON] * 3
         assert dict(sent.events["JobAgreed"]) == {
             "jobId": job.id,
             "resultHash": "0x" + honest().hash.hex(),
+            "units": 10,
             "winners": 0b111,
             "outvoted": 0,
         }
         assert sent.events["JobFinalized"]["jobId"] == job.id
+        assert [world.vault.scoreOf(node.operator.address) for node in world.serving[:6]] == [1] * 6
         assert len(sent.events["OperatorPaid"]) == 6
         assert sum(sent.events["FeesPaid"].values()) - job.id == sum(
             want[who] for who in ("publisher", "treasury", "orchestrator")
@@ -88,15 +91,29 @@ class TestGivenThreeReplicasThatAgree:
         job = world.submit()
         job.commit_all()
         job.reveal_all()
-        right = job.stages
-        richer = [(*right[0][0][:3], 10_000), (*right[0][1][:3], 0)]
-        hashes = [world.market.replica(job.id, i)["assignmentHash"] for i in range(3)]
-        for wrong, index in (([richer, *right[1:]], 0), ([right[1], right[0], right[2]], 0), ([*right[:2], []], 2)):
-            with refused("StagesMismatch", job.id, index, bytes.fromhex(hashes[index].hex().removeprefix("0x")), ANY):
-                world.market.finalize(job.id, wrong, world.stranger.pays)
-        for given in ([], right[:2], [*right, []]):
+        right = job.sealed
+        richer = [(*right[0][1][0][:3], 10_000), (*right[0][1][1][:3], 0)]
+        for wrong, index in (
+            ([(right[0][0], richer), *right[1:]], 0),
+            ([(sha(b"another"), right[0][1]), *right[1:]], 0),
+            ([right[1], right[0], right[2]], 0),
+            ([*right[:2], NOTHING], 2),
+        ):
+            seal = world.market.replica(job.id, index)["seal"]
+            with refused("SealMismatch", job.id, index, bytes.fromhex(seal.hex().removeprefix("0x")), ANY):
+                job.finalize(sealed=wrong)
+        for given in ([], right[:2], [*right, NOTHING]):
             with refused("ReplicaCountWrong", len(given), 3):
-                world.market.finalize(job.id, given, world.stranger.pays)
+                job.finalize(sealed=given)
+
+    def test_when_the_result_is_not_the_majoritys_it_should_be_refused(self, world: World):
+        job = world.submit()
+        job.commit_all()
+        job.reveal_all()
+        units, output, root = honest().result
+        for wrong in ((units + 1, output, root), (units, sha(b"another"), root), (units, output, sha(b"another"))):
+            with refused("ResultMismatch", 0, honest().hash, ANY):
+                job.finalize(result=wrong)
 
 
 class TestGivenNobodyCommitted:
@@ -131,7 +148,7 @@ class TestGivenOneReplicaIsOutvoted:
             for index in order:
                 job.reveal(index)
             job.finalize()
-            assert (job.view["units"], job.view["outvoted"]) == (10, 0b010)
+            assert (job.result[0], job.view["outvoted"]) == (10, 0b010)
 
 
 class TestGivenAWithheldReveal:
@@ -237,9 +254,9 @@ class TestGivenSomeReplicasNeverCommitted:
         next_block_at(job.deadline)
         job.reveal(0)
         job.reveal(2)
-        made_up = [job.stages[0], job.plan(1).stages, job.stages[2]]
-        with refused("StagesMismatch", job.id, 1, bytes(32), ANY):
-            world.market.finalize(job.id, made_up, world.stranger.pays)
+        made_up = [job.sealed[0], job.plan(1).sealed, job.sealed[2]]
+        with refused("SealMismatch", job.id, 1, bytes(32), ANY):
+            job.finalize(sealed=made_up)
 
 
 class TestGivenOtherNumbersOfReplicas:
@@ -257,7 +274,7 @@ class TestGivenOtherNumbersOfReplicas:
             job.commit(index, trace, nodes=[world.serving[index]])
         job.reveal_all()
         job.finalize()
-        assert (job.state, job.view["outvoted"], job.view["units"]) == (AGREED, 0b111, 10)
+        assert (job.state, job.view["outvoted"], job.result[0]) == (AGREED, 0b111, 10)
         assert Counter(world.balances()) == paid(*[job.done[i] for i in range(3, 7)]) + Counter(
             requester=job.price_cap - 7 * 10 * PRICE
         )

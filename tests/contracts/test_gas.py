@@ -1,7 +1,7 @@
 """What each step costs, against contracts/gas-snapshot.json: more than a tenth above it fails.
 
-`tools/contracts/test.sh --gas` writes the snapshot. Second job of the same nodes, two stages a replica; transfers of
-the token are included where they happen.
+`tools/contracts/test.sh --gas` writes the snapshot. Gas of whole transactions, less what a transfer of the token takes where
+one happens. One stage a replica, three replicas, on accounts that have been paid before.
 """
 
 from __future__ import annotations
@@ -10,45 +10,85 @@ import json
 import os
 from pathlib import Path
 
-from world.market import MODEL, STAKE, World, honest
-from world.trace import sha
+from world.market import BLOCKS, MODEL, OSTR, STAKE, World, honest
+from world.signing import sign
+from world.trace import Trace, result_hash, sha
 
 SNAPSHOT = Path(__file__).parents[2] / "contracts" / "gas-snapshot.json"
 TOLERANCE = 1.10
+LONG = 1024
 
 
-def one_job(world: World, wrong=None, whole: bool = False) -> dict[str, int]:
+def one_job(world: World, transfer: int) -> dict[str, int]:
     """Gas by step; a commit's and a reveal's is that of the dearest of the three."""
-    traces = [None, None, wrong]
     job = world.submit()
-    commits = [
-        job.commit(i, traces[i], nodes=[world.serving[i]] if whole else None).gas_used for i in range(3)
-    ]
+    commits = [job.commit(i, nodes=[world.serving[i]]).gas_used for i in range(3)]
     reveals = [job.reveal(i).gas_used for i in range(3)]
-    finalized = job.finalize().gas_used
     gas = {
-        "submit_job": job.submit_gas,
+        "submit_job": job.submit_gas - transfer,
         "commit": max(commits),
         "reveal": max(reveals),
-        "finalize3": finalized,
-        "job3_total": job.submit_gas + sum(commits) + sum(reveals) + finalized,
+        "finalize3": job.finalize().gas_used,
     }
-    if wrong is not None:
-        gas["pinpoint"] = job.pinpoint(2, 0, 6).gas_used
-    return gas
+    return gas | {"job3_total": gas["submit_job"] + sum(commits) + sum(reveals) + gas["finalize3"]}
+
+
+def signed(world: World, transfer: int) -> int:
+    job = world.submit()
+    replicas = [job.plan(i, nodes=[world.serving[i]]) for i in range(3)]
+    result = honest().result
+    message = world.settlement_domain.settlement(job.id, result_hash(*result), [r.stages for r in replicas])
+    keys = [world.requester, world.orchestrator, *[r.lead for r in replicas]]
+    stages, signatures = [r.stages for r in replicas], [sign(key.key, message) for key in keys]
+    settled = world.settlement.settleSigned(job.id, result, stages, signatures, world.stranger.pays)
+    return job.submit_gas - transfer + settled.gas_used
+
+
+def dispute(world: World, transfer: int) -> dict[str, int]:
+    """Over two traces of 1024 positions."""
+    model = sha(b"a long model")
+    world.publish(model, max_units=LONG, price=10**12)
+    for node in world.serving[:3]:
+        world.shards.claim(node.id, model, 0, BLOCKS, node.operator.pays)
+    first = sha(b"first")
+    rows = tuple(
+        tuple(sha(p.to_bytes(2, "big"), bytes([c])) for c in range(BLOCKS + 1)) for p in range(LONG)
+    )
+    right = Trace(first, rows, sha(b"output"))
+    job = world.submit(model=model, max_units=LONG, price_cap=3 * LONG * 10**12)
+    for i, trace in enumerate((right, right, right.wrong_at(700, 3))):
+        job.commit(i, trace, nodes=[world.serving[i]])
+    job.reveal_all()
+    job.finalize()
+    world.fund(world.challenger, OSTR, world.court)
+    opened = world.court.conflict(job.id, 2, 0, world.challenger.pays).gas_used
+    world.court.ask(job.id, 2, 0, world.challenger.pays)
+    job = world.submit(model=model, max_units=LONG, price_cap=3 * LONG * 10**12)
+    for i, trace in enumerate((right, right, right.wrong_at(700, 3))):
+        job.commit(i, trace, nodes=[world.serving[i]])
+    job.reveal_all()
+    job.finalize()
+    return {"conflict": opened - transfer, "pinpoint_1024": job.pinpoint(2, 0, 700).gas_used}
 
 
 def measure(world: World) -> dict[str, int]:
-    world.fund(world.stranger, STAKE, world.vault)
-    staked = world.vault.stake(STAKE, world.stranger.pays).gas_used
-    registered = world.register(world.stranger, world.spare_key).gas_used
+    world.fund(world.stranger, 3 * STAKE, world.vault)
+    world.fund(world.challenger, 2)
+    transfer = world.token.transfer(world.requester.address, 1, world.challenger.pays).gas_used - 21_000
+    registered = world.register(world.stranger, world.spare_key, stake=STAKE).gas_used - transfer
+    added = world.vault.stake(STAKE, world.stranger.pays).gas_used - transfer
     claimed = world.shards.claim(world.nodes.nodeCount(), MODEL, 0, 4, world.stranger.pays).gas_used
     published = world.publish(sha(b"another manifest")).gas_used
-    one_job(world)
-    gas = {"register_stake": staked + registered, "claim_shard": claimed, "publish_model": published} | one_job(world)
-    gas["pinpoint"] = one_job(world, honest().wrong_at(6, 3))["pinpoint"]
-    whole = one_job(world, whole=True)
-    return gas | {f"{step}_one_stage": whole[step] for step in ("commit", "finalize3", "job3_total")}
+    one_job(world, transfer)
+    return {
+        "register_stake": registered,
+        "add_stake": added,
+        "claim_shard": claimed,
+        "publish_model": published,
+        "signed_settlement_total": signed(world, transfer),
+        **one_job(world, transfer),
+        **dispute(world, transfer),
+    }
 
 
 def test_no_step_should_cost_a_tenth_more_than_its_snapshot(world: World):

@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from brownie import chain
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from world.market import World
 from world.money import ALL, Rules
-from world.signing import Domain
+from world.signing import Domain, seal
 from world.trace import depth, proof_of, result_hash, root_of, sha
 
 UNITS = st.integers(1, 2**32 - 1)
@@ -89,6 +88,22 @@ class TestGivenTypedData:
         message = Domain(1337, library.address).attestation(assignment, commitment)
         assert library.hashAttestation(assignment, commitment) == hexed(message.body)
 
+    @given(
+        job=st.integers(0, 2**256 - 1),
+        result=DIGEST,
+        replicas=st.lists(st.lists(STAGE, max_size=3), max_size=4),
+    )
+    @settings(max_examples=60)
+    def test_a_settlement_should_hash_as_eth_account_says(self, library, job, result, replicas):
+        domain = Domain(1337, library.address)
+        assignments = [domain.assignment(job, i, stages).body for i, stages in enumerate(replicas)]
+        assert library.hashSettlement(job, result, assignments) == hexed(domain.settlement(job, result, replicas).body)
+
+    @given(lead=st.integers(0, 2**32 - 1), assignment=DIGEST, commitment=DIGEST)
+    @settings(max_examples=60)
+    def test_a_seal_should_be_the_leads_id_and_a_hash(self, library, lead, assignment, commitment):
+        assert library.seal(lead, assignment, commitment) == hexed(seal(lead, assignment, commitment))
+
     @given(job=st.integers(0, 2**256 - 1), replica=st.integers(0, 255), result=DIGEST, root=DIGEST, salt=DIGEST)
     @settings(max_examples=60)
     def test_a_commitment_should_hash_as_the_protocol_says(self, house, library, job, replica, result, root, salt):
@@ -97,7 +112,7 @@ class TestGivenTypedData:
         assert library.hashCommitment(job, replica, sender, result, root, salt) == hexed(want)
 
     def test_the_domains_should_be_what_wallets_are_told(self, house):
-        for contract in (house.market, house.nodes):
+        for contract in (house.market, house.nodes, house.settlement):
             fields, name, version, chain_id, verifying, salt, extensions = contract.eip712Domain()
             assert (name, version, chain_id, verifying) == ("Ostraka", "1", house.chain_id, contract.address)
             assert (fields, extensions) == ("0x0f", ())
@@ -126,35 +141,3 @@ class TestGivenMoney:
         assert (challenger, requester, burnt) == (want.credits["challenger"], want.credits["requester"], want.burnt)
         assert challenger + requester + burnt == slashed
         assert requester <= cap
-
-
-class TestGivenSeats:
-    @pytest.fixture(scope="class", autouse=True)
-    def empty(self, library):
-        """Each example goes back to seats that nobody has taken."""
-        chain.snapshot()
-        yield
-        chain.revert()
-
-    @given(
-        routes=st.lists(
-            st.lists(st.integers(1, 40) | st.just(2**32 - 1), min_size=1, max_size=11), min_size=1, max_size=6
-        )
-    )
-    @settings(max_examples=8)
-    def test_nobody_should_sit_in_two_routes(self, house, library, routes):
-        chain.revert()
-        seated: list[int] = []
-        for route in routes:
-            taken = library.takeSeats(route, house.stranger.pays).return_value
-            clashes = [i for i, one in enumerate(route) if one in seated]
-            if clashes:
-                assert taken < len(route)
-                assert route[taken] in seated
-            else:
-                assert taken == len(route)
-                seated += route
-        words = [library.seatWord(i) for i in range(len(seated) // 8 + 1)]
-        packed = [word >> (32 * lane) & (2**32 - 1) for word in words for lane in range(8)]
-        assert packed[: len(seated)] == seated
-        assert not any(packed[len(seated) :])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from world.market import (
     JAIL,
     MODEL,
@@ -27,7 +29,8 @@ class TestGivenANewOperator:
     def test_when_it_registers_the_node_should_be_pending_and_findable(self, world: World):
         sent = world.register(world.stranger, world.spare_key, "node.example:9000")
         node_id = len(world.serving) + 1
-        assert tuple(world.nodes.node(node_id)) == (world.stranger.address, N_PENDING, 0, world.spare_key.address)
+        short = world.short_id(world.stranger)
+        assert tuple(world.nodes.node(node_id)) == (world.stranger.address, short, N_PENDING, 0, world.spare_key.address)
         assert world.nodes.nodeCount() == node_id
         assert world.nodes.nodeOfSigner(world.spare_key.address) == node_id
         assert world.nodes.operatorOf(node_id) == world.stranger.address
@@ -66,7 +69,7 @@ class TestGivenANewOperator:
 
     def test_when_the_signer_is_the_zero_address_it_should_be_refused(self, world: World):
         with refused("BadSignerProof", ZERO, ZERO):
-            world.nodes.register(ZERO, "x", b"", world.stranger.pays)
+            world.nodes.register(ZERO, "x", b"", 0, world.stranger.pays)
 
     def test_when_the_endpoint_is_empty_or_too_long_it_should_be_refused(self, world: World):
         for length in (0, 257):
@@ -75,6 +78,70 @@ class TestGivenANewOperator:
         world.register(world.stranger, world.spare_key, "x" * 256)
         with refused("EndpointLengthOutOfRange", 257, 256):
             world.nodes.setEndpoint(world.nodes.nodeCount(), "x" * 257, world.stranger.pays)
+
+
+    def test_when_it_stakes_along_one_transaction_should_do_both(self, world: World):
+        world.fund(world.stranger, 500, world.vault)
+        sent = world.register(world.stranger, world.spare_key, stake=500)
+        assert world.vault.free(world.stranger.address) == 500
+        assert sent.events["OperatorEnrolled"]["operatorId"] == world.short_id(world.stranger)
+        assert sent.events["Staked"]["amount"] == 500
+
+
+class TestGivenANodeThatRotatesItsKey:
+    def rotate(self, world: World, node, key, by=None):
+        proof = sign(key.key, world.nodes_domain.signer(node.operator.address, key.address))
+        return world.nodes.rotateKey(node.id, key.address, proof, (by or node.operator).pays)
+
+    def test_when_it_has_a_new_key_only_that_one_should_sign_for_it(self, world: World):
+        node, job = world.serving[0], world.submit()
+        status = world.status(node)
+        sent = self.rotate(world, node, world.spare_key)
+        assert dict(sent.events["NodeKeyRotated"]) == {
+            "nodeId": node.id,
+            "previous": node.signer.address,
+            "current": world.spare_key.address,
+        }
+        assert (world.nodes.nodeOfSigner(node.signer.address), world.nodes.nodeOfSigner(world.spare_key.address)) == (0, node.id)
+        assert world.nodes.nodeEverOf(node.signer.address) == node.id
+        assert world.nodes.signerOf(node.id) == world.spare_key.address
+        assert (world.status(node), world.nodes.operatorOf(node.id)) == (status, node.operator.address)
+        with refused("BadNodeSignature", node.id, node.signer, world.spare_key):
+            job.commit(0)
+        renewed = dataclasses.replace(node, signer=world.spare_key)
+        job.commit(0, nodes=[renewed, world.serving[1]])
+
+    def test_when_it_committed_before_it_should_reveal_with_the_old_key(self, world: World):
+        job = world.submit()
+        job.commit_all()
+        self.rotate(world, job.nodes_of(0)[0], world.spare_key)
+        job.reveal_all()
+        job.finalize()
+
+    def test_when_the_key_is_taken_or_was_ever_used_it_should_be_refused(self, world: World):
+        node, other = world.serving[0], world.serving[1]
+        with refused("SignerTaken", other.signer, other.id):
+            self.rotate(world, node, other.signer)
+        self.rotate(world, node, world.spare_key)
+        with refused("SignerTaken", node.signer, node.id):
+            self.rotate(world, node, node.signer)
+        with refused("SignerTaken", node.signer, node.id):
+            world.register(world.stranger, node.signer)
+
+    def test_when_a_stranger_or_a_bad_proof_asks_for_it_it_should_be_refused(self, world: World):
+        node, key = world.serving[0], world.spare_key
+        with refused("NotOperator", node.id, world.stranger, node.operator):
+            self.rotate(world, node, key, by=world.stranger)
+        proof = sign(key.key, world.nodes_domain.signer(world.stranger.address, key.address))
+        with refused("BadSignerProof", key, ANY):
+            world.nodes.rotateKey(node.id, key.address, proof, node.operator.pays)
+
+    def test_when_it_is_gone_it_should_be_refused(self, world: World):
+        node = world.serving[0]
+        world.nodes.exit(node.id, node.operator.pays)
+        world.nodes.exit(node.id, node.operator.pays)
+        with refused("WrongStatus", node.id, N_EXITED):
+            self.rotate(world, node, world.spare_key)
 
 
 class TestGivenAnActiveNode:
@@ -138,7 +205,7 @@ class TestGivenAJailedNode:
         job = world.submit()
         job.run(None, None, honest().wrong_at(3, 4))
         node = job.nodes_of(2)[1]
-        job.pinpoint(2, 0, 3)
+        job.blame(2, 0, 3)
         return node, now() + JAIL
 
     def test_when_its_time_is_over_it_should_become_pending_and_claim_again(self, world: World):
@@ -163,9 +230,9 @@ class TestGivenAJailedNode:
         for job in (first, second):
             job.run(None, None, honest().wrong_at(3, 4))
         node = first.nodes_of(2)[1]
-        first.pinpoint(2, 0, 3)
+        first.blame(2, 0, 3)
         until = world.nodes.node(node.id)["jailedUntil"]
-        second.pinpoint(2, 0, 3)
+        second.blame(2, 0, 3)
         assert world.nodes.node(node.id)["jailedUntil"] > until
 
 
@@ -176,7 +243,7 @@ class TestGivenANodeThatLeftBeforeItsFraudWasShown:
         node = job.nodes_of(2)[1]
         world.nodes.exit(node.id, node.operator.pays)
         before = world.staked(node.operator)
-        job.pinpoint(2, 0, 3)
+        job.blame(2, 0, 3)
         assert world.staked(node.operator) < before
         assert world.status(node) == N_JAILED
 
@@ -185,11 +252,13 @@ class TestGivenARegistryOfItsOwnMarket:
     """The market is an account here, so that the registry's promise never to fail it is tested alone."""
 
     def test_when_it_jails_a_node_that_is_gone_or_never_was_nothing_should_happen(self, world: World):
-        registry = world.deployer.account.deploy(world.project.NodeRegistry, world.vault, JAIL)
+        vault = world.deployer.account.deploy(world.project.StakeVault, world.token, 1)
+        registry = world.deployer.account.deploy(world.project.NodeRegistry, vault, JAIL)
+        vault.initialize([registry], world.deployer.pays)
         registry.initialize(world.shards, world.challenger.address, world.deployer.pays)
         domain = Domain(world.chain_id, registry.address)
         proof = sign(world.spare_key.key, domain.signer(world.stranger.address, world.spare_key.address))
-        registry.register(world.spare_key.address, "x", proof, world.stranger.pays)
+        registry.register(world.spare_key.address, "x", proof, 0, world.stranger.pays)
         registry.exit(1, world.stranger.pays)
         registry.exit(1, world.stranger.pays)
         for node_id, status in ((1, N_EXITED), (2, N_NONE)):

@@ -15,10 +15,13 @@ from world.market import (
     CANCELLED,
     CHALLENGE_WINDOW,
     COMMITTING,
+    D_NONE,
+    D_PINPOINTED,
     FAILED,
     FINAL,
     OPEN,
     REVEAL_WINDOW,
+    RESPONSE_WINDOW,
     REVEALING,
     Job,
     World,
@@ -175,6 +178,11 @@ class Actors:
         view = job.view
         winner = next(i for i in job.done if self.world.market.replica(job.id, i)["resultHash"] == view["resultHash"])
         loser = next(i for i in job.done if view["outvoted"] >> i & 1)
+        dispute = job.dispute(loser)
+        if dispute["state"] == D_PINPOINTED:
+            if now() + 1 >= dispute["deadline"]:
+                job.conclude(loser)
+            return
         job.pinpoint(loser, winner, first_difference(job.done[loser].trace, job.done[winner].trace))
         SEEN["pinpointed"] += 1
 
@@ -195,8 +203,12 @@ class Actors:
             market.expire(job.id, anyone)
         elif view["state"] == AGREED and at >= view["challengeDeadline"]:
             for index in [i for i in job.done if view["outvoted"] >> i & 1]:
-                job.forfeit(index)
-                SEEN["forfeited"] += 1
+                dispute = job.dispute(index)
+                if dispute["state"] == D_PINPOINTED and now() + 1 >= dispute["deadline"]:
+                    job.conclude(index)
+                elif dispute["state"] == D_NONE:
+                    job.forfeit(index)
+                    SEEN["forfeited"] += 1
         elif view["state"] in (COMMITTING, REVEALING) and at >= job.deadline:
             hopeless = bin(view["committed"]).count("1") * 2 <= job.replicas
             if hopeless or view["revealed"] == view["committed"] or at >= view["revealDeadline"]:
@@ -209,7 +221,7 @@ class Actors:
         next_block_at(max(now() + 1, after_reveals))
         for job in [plan.job for plan in self.plans]:
             self.try_to_close(job)
-        next_block_at(now() + CHALLENGE_WINDOW)
+        next_block_at(now() + CHALLENGE_WINDOW + RESPONSE_WINDOW)
         for job in [plan.job for plan in self.plans]:
             self.try_to_close(job)
             assert job.state in CLOSED

@@ -8,7 +8,6 @@ from world.market import (
     JAIL,
     MAX_UNITS,
     MODEL,
-    PARAMS,
     PRICE,
     STAKE_RATIO,
     UNBONDING,
@@ -25,7 +24,7 @@ def trap(world: World):
     vault = deploy(project.StakeVault, token, UNBONDING)
     nodes = deploy(project.NodeRegistry, vault, JAIL)
     shards = deploy(project.ShardRegistry, nodes, world.models, vault, STAKE_RATIO)
-    market = deploy(project.JobMarket, shards, world.treasury.address, PARAMS)
+    market = deploy(project.JobMarket, deploy(project.JobSettler, shards, world.params, world.treasury.address))
     market.setOrchestrator(world.orchestrator.address, True, world.deployer.pays)
     cap = MAX_UNITS * PRICE
     token.transfer(token, 5 * cap, world.deployer.pays)

@@ -14,7 +14,12 @@ from world.market import (
     now,
 )
 from world.refusals import ANY, refused
+from world.signing import seal
 from world.trace import sha
+
+
+def sealed(world: World, job, index: int) -> bytes:
+    return bytes.fromhex(world.market.replica(job.id, index)["seal"].hex().removeprefix("0x"))
 
 
 class TestGivenAllCommitted:
@@ -26,7 +31,7 @@ class TestGivenAllCommitted:
         seen = world.market.replica(job.id, 1)
         assert seen["state"] == R_REVEALED
         assert seen["resultHash"] == "0x" + trace.hash.hex()
-        assert seen["commitment"] == "0x" + replica.commitment.hex()
+        assert seen["seal"] == "0x" + seal(world.short_id(replica.nodes[0].operator), job.assignment(1), replica.commitment).hex()
         assert dict(sent.events["ReplicaRevealed"]) == {
             "jobId": job.id,
             "replica": 1,
@@ -40,19 +45,20 @@ class TestGivenAllCommitted:
         job = world.submit()
         job.commit_all()
         for changes in (
+            {"assignment": sha(b"another")},
             {"units": 9},
             {"output": sha(b"another")},
             {"root": sha(b"another")},
             {"salt": sha(b"another")},
         ):
-            with refused("CommitmentMismatch", job.done[0].commitment, ANY):
+            with refused("CommitmentMismatch", sealed(world, job, 0), ANY):
                 job.reveal(0, **changes)
 
     def test_when_another_sends_it_it_should_be_refused(self, world: World):
         job = world.submit()
         job.commit_all()
         for sender in (world.stranger, job.done[0].nodes[1].signer, job.done[1].lead):
-            with refused("CommitmentMismatch", job.done[0].commitment, ANY):
+            with refused("CommitmentMismatch", sealed(world, job, 0), ANY):
                 job.reveal(0, sender=sender)
 
     def test_when_it_reveals_twice_it_should_be_refused(self, world: World):
@@ -128,7 +134,7 @@ class TestGivenACopier:
         job.send_commit(1, copy, *job.signatures(1, copy))
         job.commit(2)
         job.reveal(0)  # now everything is public
-        with refused("CommitmentMismatch", original.commitment, ANY):
+        with refused("CommitmentMismatch", sealed(world, job, 1), ANY):
             job.reveal(1)
 
     def test_when_it_knows_the_result_but_uses_the_others_salt_and_number_it_should_differ_anyway(self, world: World):
@@ -149,7 +155,7 @@ class TestGivenACopier:
         job.send_commit(0, plan, *job.signatures(0, plan))
         job.commit(1)
         job.commit(2)
-        with refused("CommitmentMismatch", plan.trace.hash, ANY):
+        with refused("CommitmentMismatch", sealed(world, job, 0), ANY):
             job.reveal(0)
         assert world.market.replica(job.id, 0)["resultHash"] == "0x" + "00" * 32
 
@@ -158,5 +164,5 @@ class TestGivenManyUnits:
     def test_when_a_job_uses_all_its_units_it_should_pay_all_of_them(self, world: World):
         job = world.submit()
         job.run(*[honest(MAX_UNITS)] * 3)
-        assert job.view["units"] == MAX_UNITS
+        assert job.result[0] == MAX_UNITS
         assert world.balance(world.requester) == 5, "what the cap was above the price"

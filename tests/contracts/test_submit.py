@@ -12,8 +12,8 @@ from world.market import (
     MIN_WINDOW,
     MODEL,
     NONE,
+    NOTHING,
     OPEN,
-    PARAMS,
     PRICE,
     REVEAL_WINDOW,
     World,
@@ -40,12 +40,13 @@ class TestGivenARequester:
             "blocks": 4,
             "replicas": 3,
             "maxUnits": MAX_UNITS,
-            "units": 0,
             "pricePerUnit": PRICE,
             "escrow": job.price_cap,
             "deadline": job.deadline,
             "revealDeadline": job.deadline + REVEAL_WINDOW,
             "challengeDeadline": 0,
+            "epoch": 1,
+            "round": 0,
             "committed": 0,
             "revealed": 0,
             "outvoted": 0,
@@ -153,10 +154,16 @@ class TestGivenAnOpenJob:
             with refused("UnknownJob", 1):
                 call(1, world.stranger.pays)
         with refused("UnknownJob", 1):
-            world.market.finalize(1, [], world.stranger.pays)
+            world.market.finalize(1, (1, bytes(32), bytes(32)), [], world.stranger.pays)
         with refused("UnknownJob", 1):
-            world.market.forfeit(1, 0, [], world.stranger.pays)
+            world.court.forfeit(1, 0, NOTHING, world.stranger.pays)
         assert world.market.job(1)["state"] == NONE
+
+
+class TestGivenAPriceCapBeyondAllMoney:
+    def test_when_it_submits_it_should_be_refused(self, world: World):
+        with refused("PriceCapTooHigh", 2**80, 2**80 - 1):
+            world.submit(price_cap=2**80)
 
 
 class TestGivenTheOwner:
@@ -180,26 +187,3 @@ class TestGivenTheOwner:
         assert world.market.owner() == world.deployer.address
         world.market.acceptOwnership(world.stranger.pays)
         assert world.market.owner() == world.stranger.address
-
-    def test_when_parameters_contradict_each_other_the_market_should_not_deploy(self, world: World):
-        def deploy(treasury: str, **changes):
-            names = world.market.params().dict()
-            values = tuple((dict(zip(names, PARAMS, strict=True)) | changes).values())
-            return world.deployer.account.deploy(world.project.JobMarket, world.shards, treasury, values)
-
-        bad = [
-            {"protocolFeeBps": 8_701},
-            {"slashBps": 10_001},
-            {"challengerBps": 10_001},
-            {"lockMultiple": 0},
-            {"minWindowSeconds": 0},
-            {"minWindowSeconds": MAX_WINDOW + 1},
-            {"revealWindowSeconds": 0},
-            {"challengeWindowSeconds": 0},
-        ]
-        for changes in bad:
-            with refused("BadParams", ANY, on="JobMarket"):
-                deploy(world.treasury.address, **changes)
-        with refused("ZeroAddress", on="JobMarket"):
-            deploy(ZERO)
-        assert deploy(world.treasury.address, protocolFeeBps=8_700).params()["protocolFeeBps"] == 8_700

@@ -32,16 +32,6 @@ class TestGivenAnOperatorWithStake:
             world.vault.stake(most - STAKE + 1, operator.pays)
         world.vault.stake(most - STAKE, operator.pays)
 
-    def test_when_it_unbonds_more_than_an_account_holds_it_should_be_refused(self, world: World):
-        most = 2**96 - 1
-        operator = world.serving[0].operator
-        world.fund(operator, most, world.vault)
-        world.vault.stake(most - STAKE, operator.pays)
-        world.vault.requestUnstake(most, operator.pays)
-        world.vault.stake(1, operator.pays)
-        with refused("AmountTooLarge", 1, 0):
-            world.vault.requestUnstake(1, operator.pays)
-
 
 class TestGivenAnOperatorThatLeaves:
     def test_when_the_unbonding_period_is_over_it_should_get_its_stake(self, world: World):
@@ -59,19 +49,34 @@ class TestGivenAnOperatorThatLeaves:
         with refused("NothingUnbonding", operator):
             world.vault.withdraw(operator.pays)
 
-    def test_when_it_asks_again_the_clock_should_start_anew_for_all(self, world: World):
+    def test_when_it_asks_again_each_tranche_should_have_its_own_time(self, world: World):
         operator = world.serving[0].operator
         world.vault.requestUnstake(OSTR, operator.pays)
         first = now() + UNBONDING
         next_block_at(first - 10)
-        world.vault.requestUnstake(OSTR, operator.pays)
+        world.vault.requestUnstake(2 * OSTR, operator.pays)
         second = now() + UNBONDING
+        assert [tuple(t) for t in world.vault.tranches(operator.address)] == [(OSTR, first), (2 * OSTR, second)]
+        assert tuple(world.vault.account(operator.address)) == (STAKE - 3 * OSTR, 0, 3 * OSTR, first)
         next_block_at(first)
-        with refused("StillUnbonding", operator, second, first):
-            world.vault.withdraw(operator.pays)
-        next_block_at(second)
         world.vault.withdraw(operator.pays)
-        assert world.token.balanceOf(operator.address) == 2 * OSTR
+        assert world.token.balanceOf(operator.address) == OSTR
+        next_block_at(second - 1)
+        with refused("StillUnbonding", operator, second, second - 1):
+            world.vault.withdraw(operator.pays)
+        world.vault.withdraw(operator.pays)
+        assert world.token.balanceOf(operator.address) == 3 * OSTR
+        assert len(world.vault.tranches(operator.address)) == 0
+
+    def test_when_eight_tranches_wait_a_ninth_should_be_refused(self, world: World):
+        operator = world.serving[0].operator
+        for _ in range(8):
+            world.vault.requestUnstake(1, operator.pays)
+        with refused("TooManyTranches", operator, 8):
+            world.vault.requestUnstake(1, operator.pays)
+        next_block_at(world.vault.tranches(operator.address)[0][1])
+        assert world.vault.withdraw(operator.pays).return_value == 1
+        world.vault.requestUnstake(1, operator.pays)
 
     def test_when_its_stake_is_locked_it_should_keep_that_much_in(self, world: World):
         job = world.submit()
@@ -94,9 +99,13 @@ class TestGivenAnOperatorThatLeaves:
 class TestGivenAStranger:
     def test_when_it_calls_what_only_a_module_may_it_should_be_refused(self, world: World):
         operator = world.serving[0].operator
-        for call in (world.vault.lock, world.vault.unlock, world.vault.slash):
+        for call in (world.vault.lock, world.vault.unlock, world.vault.slash, world.vault.enroll):
             with refused("NotModule", world.stranger):
                 call(operator.address, 1, world.stranger.pays)
+        with refused("NotModule", world.stranger):
+            world.vault.lockAll([1], 1, world.stranger.pays)
+        with refused("NotModule", world.stranger):
+            world.vault.unlockAll([1], 1, True, world.stranger.pays)
 
     def test_when_anyone_initializes_twice_it_should_be_refused(self, world: World):
         with refused("NotDeployer", world.stranger, world.deployer):
@@ -137,6 +146,36 @@ class TestGivenAVaultOfItsOwnModules:
         for amount, left in ((15, (55, 50, 30)), (10, (50, 50, 25)), (30, (45, 45, 0)), (100, (0, 0, 0))):
             vault.slash(operator, amount, market)
             assert tuple(vault.account(operator))[:3] == left
+
+    def test_when_it_slashes_unbonding_stake_the_newest_tranche_should_go_first(self, world: World):
+        vault, operator, market = self.vault(world, 100)
+        for amount in (30, 20, 50):
+            vault.requestUnstake(amount, world.stranger.pays)
+        for amount, left in ((10, [30, 20, 40]), (45, [30, 15]), (15, [30]), (29, [1]), (5, [])):
+            vault.slash(operator, amount, market)
+            assert [tranche[0] for tranche in vault.tranches(operator)] == left
+        with refused("NothingUnbonding", world.stranger):
+            vault.withdraw(world.stranger.pays)
+
+    def test_when_it_locks_and_unlocks_a_list_each_place_in_it_should_count(self, world: World):
+        vault, operator, market = self.vault(world, 100)
+        short = vault.operatorIdOf(operator)
+        vault.lockAll([short, short], 30, market)
+        assert vault.account(operator)["locked"] == 60
+        with refused("FreeStakeTooLow", short, 41, 40):
+            vault.lockAll([short], 41, market)
+        vault.unlockAll([short], 30, True, market)
+        assert (vault.account(operator)["locked"], vault.scoreOf(operator)) == (30, 1)
+        vault.unlockAll([short, 77], 31, False, market)
+        assert (vault.account(operator)["locked"], vault.scoreOf(operator)) == (0, 1), "nor does an unknown id stop it"
+
+    def test_when_work_is_verified_the_score_should_grow_by_one_and_a_slash_take_a_third(self, world: World):
+        vault, operator, market = self.vault(world, 100)
+        short = vault.operatorIdOf(operator)
+        vault.unlockAll([short] * 10, 0, True, market)
+        for left in (6, 4, 2, 1, 0, 0):
+            vault.slash(operator, 1, market)
+            assert vault.scoreOf(operator) == left
 
     def test_when_a_slash_ate_into_locks_one_lock_ending_should_not_free_what_the_others_need(self, world: World):
         vault, operator, market = self.vault(world, 100)

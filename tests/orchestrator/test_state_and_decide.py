@@ -4,7 +4,7 @@ import pytest
 
 from ostraka.chain import events as ev
 from ostraka.types import BlockSpan, JobState, NodeStatus
-from ostraka_orchestrator.decide import Blame, Expire, Match, Settle, Windows, decide
+from ostraka_orchestrator.decide import Blame, Conclude, Expire, Match, Settle, Windows, decide
 from ostraka_orchestrator.state import State, apply_all, bits
 
 ME = "0xOrchestrator"
@@ -42,7 +42,10 @@ def revealed(replica, result=b"h"):
 
 
 AGREED = at(ev.JobAgreed, job_id=1, result_hash=b"h", winners=0b011, outvoted=0b100)
-BLAMED = at(ev.StagePinpointed, job_id=1, replica=2, node_id=3, position=0, block=1)
+PINPOINTED = at(
+    ev.StagePinpointed, job_id=1, replica=2, challenger="0xc", winner=0, position=0, block=1, contest_before=500
+)
+BLAMED = at(ev.ReplicaJudged, job_id=1, replica=2)
 
 
 def after(*events):
@@ -92,6 +95,25 @@ def test_every_outvoted_replica_is_blamed_until_it_is_judged():
     state = after(SUBMITTED, *map(committed, range(3)), AGREED)
     assert commands(state) == [Blame(1, 2)]
     assert commands(after(SUBMITTED, *map(committed, range(3)), AGREED, BLAMED)) == []
+
+
+def test_a_pinpoint_is_concluded_once_nobody_can_contest_it_any_more():
+    state = after(SUBMITTED, *map(committed, range(3)), AGREED, PINPOINTED)
+    assert commands(state, now=499) == []
+    assert commands(state, now=500) == [Conclude(1, 2)]
+
+
+def test_a_contested_pinpoint_waits_for_the_verdict():
+    contested = [AGREED, PINPOINTED, at(ev.JobDisputed, job_id=1, contested=0b100)]
+    resolved = at(ev.DisputeResolved, job_id=1, replica=2, verdict=2)
+    assert commands(after(SUBMITTED, *contested, resolved), now=1) == [Conclude(1, 2)]
+    assert after(SUBMITTED, *contested).jobs[1].state is JobState.DISPUTED
+
+
+def test_a_job_whose_replica_is_replaced_has_a_later_deadline():
+    state = after(SUBMITTED, committed(0), at(ev.JobReplacing, job_id=1, round=1, silent=0b110, deadline=DEADLINE + 10))
+    assert commands(state, now=DEADLINE + 9) == [Match(1)]
+    assert state.jobs[1].state is JobState.REPLACING
 
 
 @pytest.mark.parametrize(

@@ -180,7 +180,7 @@ class Lead:
         if record is None or record.revealed:
             return True
         state = self.market.job(job_id).state
-        if state in (JobState.OPEN, JobState.COMMITTING):
+        if state.takes_commits:
             return False
         if state is JobState.REVEALING and not self.market.is_revealed(job_id, replica):
             try:

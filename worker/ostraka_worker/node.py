@@ -15,7 +15,7 @@ import numpy as np
 from ostraka.chain import Market
 from ostraka.crypto.eip712 import assignment_message, check_signer
 from ostraka.errors import BadFrame, BadSignature, ConfigError, StakeTooLow, UnknownJob
-from ostraka.types import Assignment, JobState, NodeId
+from ostraka.types import Assignment, NodeId
 from ostraka.wire.grpc_transport import Peer
 from ostraka.wire.job_input import decode_terms
 from ostraka.wire.messages import (
@@ -134,7 +134,7 @@ class Node:
     def _check_route(self, route: Route, input_digest: bytes) -> Assignment:
         """Reads the chain: the job must be open, be for this model and input, and its orchestrator must have signed."""
         job = self.market.job(route.job_id)
-        if job.state not in (JobState.OPEN, JobState.COMMITTING):
+        if not job.state.takes_commits:
             raise UnknownJob(f"job {route.job_id}: it is {job.state.name.lower()}, not open for work")
         if job.model_id != self.model_id or route.model_id != self.model_id:
             raise BadFrame(f"job {route.job_id}: it is for another model than this node serves")

@@ -12,12 +12,16 @@ from ostraka.types import OSTR, NodeId
 
 def stake(market: Market, operator: Sender, amount: int) -> list[Mined]:
     """Approves and stakes. Raises `InsufficientFunds` before anything is sent."""
+    _check_holding(market, operator, amount)
+    return [operator.send(market.approve("StakeVault", amount)), operator.send(market.stake(amount))]
+
+
+def _check_holding(market: Market, operator: Sender, amount: int) -> None:
     held = market.token_balance(operator.address)
     if held < amount:
         raise InsufficientFunds(
             f"operator {operator.address}: holds {held / OSTR:g} OSTR, cannot stake {amount / OSTR:g}; stake less or get more"
         )
-    return [operator.send(market.approve("StakeVault", amount)), operator.send(market.stake(amount))]
 
 
 def register_node(
@@ -32,8 +36,8 @@ def register_node(
         raise UsageError(f"signer {signer.address}: serves node {taken} already; a node needs a signer key of its own")
     gas: dict[str, int] = {}
     if amount:
-        approved, staked = stake(market, operator, amount)
-        gas |= {"approve": approved.gas_used, "stake": staked.gas_used}
+        _check_holding(market, operator, amount)
+        gas["approve"] = operator.send(market.approve("StakeVault", amount)).gas_used
     proof = sign(signer.secret, signer_message(market.deployment.registry_domain, operator.address, signer.address))
-    gas["register"] = operator.send(market.register(signer.address, endpoint, proof)).gas_used
+    gas["register"] = operator.send(market.register(signer.address, endpoint, proof, amount)).gas_used
     return market.node_of_signer(signer.address), gas

@@ -13,7 +13,11 @@ CONTRACTS = (
     "NodeRegistry",
     "ModelRegistry",
     "ShardRegistry",
+    "Params",
+    "JobSettler",
     "JobMarket",
+    "SignedSettlement",
+    "DisputeCourt",
 )
 
 

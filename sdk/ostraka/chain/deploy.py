@@ -1,4 +1,4 @@
-"""Deploying the contracts: in an order in which each knows those it needs, then the two late introductions."""
+"""Deploying the contracts: in an order in which each knows those it needs, then the late introductions."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ostraka.params import Params
 from ostraka.types import OSTR
 
 SUPPLY = 1_000_000_000 * OSTR
+NOBODY = "0x" + "00" * 20  # no adjudicator yet: a pinpoint cannot be contested
 Report = Callable[[int, int], None]
 
 
@@ -20,7 +21,7 @@ def deploy(sender: Sender, params: Params, orchestrators: Sequence[str], report:
     Raises `TransactionFailed` or `ChainUnreachable`.
     """
     web3 = sender.web3
-    steps = len(CONTRACTS) + 2 + len(orchestrators)
+    steps = len(CONTRACTS) + 3 + len(orchestrators)
     first_block = web3.eth.block_number
     contracts: dict[str, str] = {}
     done = 0
@@ -41,14 +42,18 @@ def deploy(sender: Sender, params: Params, orchestrators: Sequence[str], report:
     nodes = make("NodeRegistry", vault, params.jail_period_s)
     models = make("ModelRegistry")
     shards = make("ShardRegistry", nodes, models, vault, params.stake_to_price_ratio)
-    market = make("JobMarket", shards, sender.address, market_params(params))
+    settler = make("JobSettler", shards, make("Params", market_params(params)), sender.address)
+    market = make("JobMarket", settler)
+    settlement = make("SignedSettlement", market)
+    court = make("DisputeCourt", market, NOBODY)
 
     def call(name: str, function: str, *arguments: object) -> None:
         contract = web3.eth.contract(address=contracts[name], abi=artifact(name)["abi"])  # type: ignore[call-overload]
         sender.send(contract.functions[function](*arguments))
         tick()
 
-    call("StakeVault", "initialize", [market])
+    call("StakeVault", "initialize", [market, nodes])
+    call("JobMarket", "initialize", court, settlement)
     call("NodeRegistry", "initialize", shards, market)
     for orchestrator in orchestrators:
         call("JobMarket", "setOrchestrator", orchestrator, True)
@@ -56,7 +61,7 @@ def deploy(sender: Sender, params: Params, orchestrators: Sequence[str], report:
 
 
 def market_params(params: Params) -> tuple[int, ...]:
-    """In the order of `IJobMarket.MarketParams`."""
+    """In the order of `IParams.Set`."""
     return (
         params.protocol_fee_bps,
         params.orchestrator_fee_bps,
@@ -67,4 +72,6 @@ def market_params(params: Params) -> tuple[int, ...]:
         params.max_window_s,
         params.reveal_window_s,
         params.challenge_window_s,
+        params.response_window_s,
+        params.bond_bps,
     )

@@ -47,6 +47,13 @@ class NodeEndpointChanged(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class NodeKeyRotated(Event):
+    node_id: int
+    previous: str
+    current: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class NodeStatusChanged(Event):
     node_id: int
     previous: int
@@ -62,6 +69,7 @@ class ModelPublished(Event):
     max_units: int
     price_per_unit: int
     royalty_bps: int
+    profile: int
     name: str
 
 
@@ -112,13 +120,45 @@ class ReplicaRevealed(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class JobReplacing(Event):
+    """`silent` is a bitmap over replicas; `deadline` is the commit deadline from now on."""
+
+    job_id: int
+    round: int
+    silent: int
+    deadline: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class JobAgreed(Event):
     """`winners` and `outvoted` are bitmaps over replicas."""
 
     job_id: int
     result_hash: bytes
+    units: int
     winners: int
     outvoted: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobSettledBySignatures(Event):
+    job_id: int
+    result_hash: bytes
+    units: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobDisputed(Event):
+    """`contested` is a bitmap of the replicas about which an adjudicator is asked."""
+
+    job_id: int
+    contested: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobOverturned(Event):
+    job_id: int
+    replica: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +181,7 @@ class JobCancelled(Event):
 class OperatorPaid(Event):
     job_id: int
     replica: int
-    operator: str
+    operator_id: int
     node_id: int
     amount: int
 
@@ -162,18 +202,104 @@ class EscrowReturned(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReplicaJudged(Event):
+    job_id: int
+    replica: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReplicaForfeited(Event):
     job_id: int
     replica: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class StagePinpointed(Event):
+class ConflictOpened(Event):
     job_id: int
     replica: int
-    node_id: int
+    challenger: str
+    winner: int
+    bond: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowAsked(Event):
+    job_id: int
+    replica: int
+    position: int
+    respond_before: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowShown(Event):
+    job_id: int
+    replica: int
+    position: int
+    ask_before: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceWithheld(Event):
+    job_id: int
+    replica: int
+    winner: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConflictAbandoned(Event):
+    job_id: int
+    replica: int
+    challenger: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StagePinpointed(Event):
+    """`conclude` carries it out from `contest_before` on, unless somebody contests it earlier."""
+
+    job_id: int
+    replica: int
+    challenger: str
+    winner: int
     position: int
     block: int
+    contest_before: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PinpointContested(Event):
+    job_id: int
+    replica: int
+    contester: str
+    bond: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DisputeResolved(Event):
+    job_id: int
+    replica: int
+    verdict: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DisputeSettled(Event):
+    job_id: int
+    replica: int
+    verdict: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class WinnerPunished(Event):
+    job_id: int
+    replica: int
+    winner: int
+    node_id: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Equivocated(Event):
+    job_id: int
+    node_id: int
+    challenger: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,6 +319,7 @@ CLASSES: dict[str, type[Event]] = {
         Staked,
         NodeRegistered,
         NodeEndpointChanged,
+        NodeKeyRotated,
         NodeStatusChanged,
         ModelPublished,
         ShardClaimed,
@@ -200,15 +327,30 @@ CLASSES: dict[str, type[Event]] = {
         JobSubmitted,
         ReplicaCommitted,
         ReplicaRevealed,
+        JobReplacing,
         JobAgreed,
+        JobSettledBySignatures,
+        JobDisputed,
+        JobOverturned,
         JobFinalized,
         JobFailed,
         JobCancelled,
         OperatorPaid,
         FeesPaid,
         EscrowReturned,
+        ReplicaJudged,
         ReplicaForfeited,
+        ConflictOpened,
+        RowAsked,
+        RowShown,
+        TraceWithheld,
+        ConflictAbandoned,
         StagePinpointed,
+        PinpointContested,
+        DisputeResolved,
+        DisputeSettled,
+        WinnerPunished,
+        Equivocated,
         Slashed,
     )
 }

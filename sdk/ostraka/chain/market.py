@@ -26,6 +26,7 @@ _OPERATIONS: dict[type[ev.Event], str] = {
     ev.JobAgreed: "finalize",
     ev.StagePinpointed: "pinpoint",
     ev.ReplicaForfeited: "forfeit",
+    ev.DisputeSettled: "conclude",
     ev.JobCancelled: "cancel",
 }
 
@@ -41,8 +42,8 @@ class Market(Registries):
         return bool(self._read("JobMarket", "isOrchestrator", account))
 
     def params(self) -> MarketParams:
-        values = self._read("JobMarket", "params")
-        return MarketParams(reveal_window_s=values[7], challenge_window_s=values[8])
+        values = self._read("Params", "current")
+        return MarketParams(min_window_s=values[5], reveal_window_s=values[7], challenge_window_s=values[8])
 
     def submit(
         self,
@@ -78,10 +79,23 @@ class Market(Registries):
     def reveal(
         self, job_id: int, replica: int, units: int, output: bytes, trace_root: bytes, salt: bytes
     ) -> ContractFunction:
-        return self._call("JobMarket", "reveal", job_id, replica, units, output, trace_root, salt)
+        """The assignment that the replica committed with is read back from its event."""
+        found = self._commit(job_id, replica)
+        assignment = found.assignment_hash if found else bytes(32)
+        return self._call("JobMarket", "reveal", job_id, replica, assignment, units, output, trace_root, salt)
 
-    def finalize(self, job_id: int, stages_by_replica: Sequence[Sequence[Stage]]) -> ContractFunction:
-        return self._call("JobMarket", "finalize", job_id, [_stages(s) for s in stages_by_replica])
+    def finalize(self, job_id: int) -> ContractFunction:
+        """With what each replica committed and most revealed, read back from the chain: nothing has to be kept for it."""
+        revealed = self.reveals(job_id)
+        hashes = [seen.result_hash for seen in revealed.values()]
+        result = max(revealed.values(), key=lambda seen: hashes.count(seen.result_hash), default=None)
+        replicas = self._read("JobMarket", "job", job_id)[5]
+        committed = [self._sealed(job_id, replica) for replica in range(replicas)]
+        return self._call("JobMarket", "finalize", job_id, _result(result), committed)
+
+    def replace(self, job_id: int) -> ContractFunction:
+        """Puts the commit deadline off for silent replicas."""
+        return self._call("JobMarket", "replace", job_id)
 
     def expire(self, job_id: int) -> ContractFunction:
         return self._call("JobMarket", "expire", job_id)
@@ -89,15 +103,14 @@ class Market(Registries):
     def cancel(self, job_id: int) -> ContractFunction:
         return self._call("JobMarket", "cancel", job_id)
 
-    def forfeit(self, job_id: int, replica: int, stages: Sequence[Stage]) -> ContractFunction:
-        return self._call("JobMarket", "forfeit", job_id, replica, _stages(stages))
+    def forfeit(self, job_id: int, replica: int) -> ContractFunction:
+        return self._call("DisputeCourt", "forfeit", job_id, replica, self._sealed(job_id, replica))
 
     def pinpoint(
         self,
         job_id: int,
         loser: int,
         winner: int,
-        loser_stages: Sequence[Stage],
         reveals: dict[int, RevealView],
         divergence: Divergence | None,
     ) -> ContractFunction:
@@ -107,7 +120,6 @@ class Market(Registries):
             job_id,
             loser,
             winner,
-            _stages(loser_stages),
             _result(reveals[loser]),
             _result(reveals[winner]),
             found.position,
@@ -117,7 +129,14 @@ class Market(Registries):
             list(found.loser_proof),
             list(found.winner_proof),
         )
-        return self._call("JobMarket", "pinpoint", proof)
+        return self._call("DisputeCourt", "pinpoint", proof)
+
+    def conclude(self, job_id: int, loser: int) -> ContractFunction:
+        """Carries out what came of a dispute."""
+        winner = self._read("DisputeCourt", "dispute", job_id, loser)[4]
+        return self._call(
+            "DisputeCourt", "conclude", job_id, loser, self._sealed(job_id, loser), self._sealed(job_id, winner)
+        )
 
     def withdraw(self) -> ContractFunction:
         return self._call("JobMarket", "withdraw")
@@ -142,19 +161,19 @@ class Market(Registries):
             input_digest=submitted.input_digest,
             replicas=view[5],
             max_units=view[6],
-            price_per_unit=view[8],
+            price_per_unit=view[7],
             price_cap=submitted.price_cap,
-            escrow=view[9],
-            deadline=view[10],
-            reveal_deadline=view[11],
-            challenge_deadline=view[12],
+            escrow=view[8],
+            deadline=view[9],
+            reveal_deadline=view[10],
+            challenge_deadline=view[11],
             block_number=submitted.block_number,
-            result_hash=bytes(view[16]),
+            result_hash=bytes(view[17]),
             stage_lock=int(self._read("JobMarket", "jobLockOf", job_id)),
         )
 
     def is_revealed(self, job_id: int, replica: int) -> bool:
-        return bool(any(bytes(self._read("JobMarket", "replica", job_id, replica)[3])))
+        return bool(any(bytes(self._read("JobMarket", "replica", job_id, replica)[2])))
 
     def reveals(self, job_id: int) -> dict[int, RevealView]:
         """By replica."""
@@ -169,14 +188,27 @@ class Market(Registries):
 
         Anyone can settle a job from the chain alone; nothing off chain has to be kept for that.
         """
+        event = self._commit(job_id, replica)
+        if event is None:
+            return ()
+        with chain_errors():
+            transaction = self.web3.eth.get_transaction(event.transaction)  # type: ignore[arg-type]
+        _, values = self._contracts["JobMarket"].decode_function_input(transaction["input"])
+        rows = [tuple(s.values()) if isinstance(s, dict) else s for s in values["stages"]]
+        return tuple(Stage(NodeId(n), start, stop, bps) for n, start, stop, bps in rows)
+
+    def _commit(self, job_id: int, replica: int) -> ev.ReplicaCommitted | None:
+        """None when the replica did not commit."""
         for event in self.job_events(job_id):
             if isinstance(event, ev.ReplicaCommitted) and event.replica == replica:
-                with chain_errors():
-                    transaction = self.web3.eth.get_transaction(event.transaction)  # type: ignore[arg-type]
-                _, values = self._contracts["JobMarket"].decode_function_input(transaction["input"])
-                rows = [tuple(s.values()) if isinstance(s, dict) else s for s in values["stages"]]
-                return tuple(Stage(NodeId(n), start, stop, bps) for n, start, stop, bps in rows)
-        return ()
+                return event
+        return None
+
+    def _sealed(self, job_id: int, replica: int) -> tuple[bytes, list[tuple[int, int, int, int]]]:
+        """`IJobs.Sealed`; zero and no stages for a replica that did not commit."""
+        event = self._commit(job_id, replica)
+        commitment = event.commitment if event else bytes(32)
+        return (commitment, _stages(self.committed_stages(job_id, replica)))
 
     def job_cost(self, job_id: int) -> int:
         """What the requester has paid so far: to stages, and in fees. An innocent stage of an outvoted replica is paid later."""
@@ -200,13 +232,13 @@ class Market(Registries):
         return gas
 
     def job_events(self, job_id: int) -> list[ev.Event]:
-        """Everything that the market said of one job, in order."""
+        """Everything that the market and the court said of one job, in order."""
         topic = "0x" + int(job_id).to_bytes(32, "big").hex()
         with chain_errors():
             query: Any = {
                 "fromBlock": self.deployment.block_number,
                 "toBlock": "latest",
-                "address": self.deployment.address("JobMarket"),
+                "address": [self.deployment.address(name) for name in ("JobMarket", "DisputeCourt")],
                 "topics": [None, topic],
             }
             logs = self.web3.eth.get_logs(query)
@@ -223,5 +255,8 @@ def _stages(stages: Sequence[Stage]) -> list[tuple[int, int, int, int]]:
     return [(s.node_id, s.start, s.stop, s.work_bps) for s in stages]
 
 
-def _result(reveal: RevealView) -> tuple[int, bytes, bytes]:
+def _result(reveal: RevealView | None) -> tuple[int, bytes, bytes]:
+    """`IJobs.Result`; zeros where nobody revealed."""
+    if reveal is None:
+        return (0, bytes(32), bytes(32))
     return (reveal.units, reveal.output_digest, reveal.trace_root)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from web3 import Web3
 from web3.contract.contract import ContractFunction
 
 from ostraka.chain import events as ev
 from ostraka.chain.contracts import Contracts
-from ostraka.chain.deployment import Deployment
 from ostraka.chain.views import AccountView, NodeView
 from ostraka.model import Manifest
 from ostraka.types import Address, BlockSpan, ModelId, NodeId, NodeStatus
 
+EXACT = 0  # IModelRegistry.Profile
+
 
 class Registries(Contracts):
     """Everything but jobs."""
-
-    def __init__(self, web3: Web3, deployment: Deployment) -> None:
-        super().__init__(web3, deployment)
-        self._signers: dict[int, Address] = {}
 
     # ── tokens and stake ──
 
@@ -54,14 +50,18 @@ class Registries(Contracts):
 
     # ── nodes ──
 
-    def register(self, signer: str, endpoint: str, proof: bytes) -> ContractFunction:
-        return self._call("NodeRegistry", "register", signer, endpoint, proof)
+    def register(self, signer: str, endpoint: str, proof: bytes, stake: int = 0) -> ContractFunction:
+        """Stakes `stake` along with it, which must be approved to the vault."""
+        return self._call("NodeRegistry", "register", signer, endpoint, proof, stake)
+
+    def rotate_key(self, node_id: NodeId, signer: str, proof: bytes) -> ContractFunction:
+        return self._call("NodeRegistry", "rotateKey", node_id, signer, proof)
 
     def drain(self, node_id: NodeId) -> ContractFunction:
         return self._call("NodeRegistry", "drain", node_id)
 
     def node(self, node_id: NodeId) -> NodeView:
-        operator, status, _, signer = self._read("NodeRegistry", "node", node_id)
+        operator, _, status, _, signer = self._read("NodeRegistry", "node", node_id)
         return NodeView(operator, signer, NodeStatus(status))
 
     def endpoint(self, node_id: NodeId) -> str:
@@ -74,10 +74,7 @@ class Registries(Contracts):
         return NodeId(int(self._read("NodeRegistry", "nodeOfSigner", signer)))
 
     def signer_of(self, node_id: NodeId) -> Address:
-        """Remembered: a node's signer does not change in this version."""
-        if node_id not in self._signers:
-            self._signers[node_id] = Address(self._read("NodeRegistry", "signerOf", node_id))
-        return self._signers[node_id]
+        return Address(self._read("NodeRegistry", "signerOf", node_id))
 
     # ── models and shards ──
 
@@ -91,6 +88,7 @@ class Registries(Contracts):
             max_units,
             price_per_unit,
             royalty_bps,
+            EXACT,
             manifest.name,
         )
 

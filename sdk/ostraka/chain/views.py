@@ -55,5 +55,6 @@ class RevealView:
 
 @dataclass(frozen=True)
 class MarketParams:
+    min_window_s: int
     reveal_window_s: int
     challenge_window_s: int

@@ -119,9 +119,9 @@ class Generation:
         market = self._client.market
         while True:
             job = market.job(JobId(self.job_id))
-            if job.state in (JobState.AGREED, JobState.FINAL):
+            if job.state.agreed or job.state is JobState.FINAL:
                 return
-            if job.state is JobState.FAILED or job.state is JobState.CANCELLED:
+            if job.state.closed:
                 reasons = self._reasons()
                 raise JobFailed(
                     f"job {self.job_id}: {job.state.name.lower()}, the escrow was refunded"

@@ -13,7 +13,7 @@ from ostraka.client import Client, Generation
 from ostraka.devnet.network import Devnet
 from ostraka.devnet.spec import FIRST_OPERATOR, DevnetSpec
 from ostraka.errors import JobFailed
-from ostraka.types import JobId, JobState
+from ostraka.types import JobId, JobState, NodeId
 
 PROMPTS = ("What is the capital of France?", "Why is the sky blue? Answer in one sentence.")
 MAX_TOKENS = 40
@@ -142,9 +142,19 @@ def _facts(client: Client, answer: Generation, prompt: str, streamed: str, secon
         corrected=answer.corrected,
         cost=client.market.job_cost(answer.job_id),
         gas={operation: sum(values) for operation, values in sorted(answer.all_gas().items())},
-        payouts=dict(_sums(events, ev.OperatorPaid)),
+        payouts=dict(_payouts(client, events)),
         slashed=dict(_sums(events, ev.Slashed)),
     )
+
+
+def _payouts(client: Client, events: list[ev.Event]) -> Iterator[tuple[str, int]]:
+    """By operator; the contract says node and short id."""
+    found: dict[str, int] = {}
+    for event in events:
+        if isinstance(event, ev.OperatorPaid):
+            operator = client.market.node(NodeId(event.node_id)).operator
+            found[operator] = found.get(operator, 0) + event.amount
+    yield from sorted(found.items())
 
 
 def _sums(events: list[ev.Event], kind: type[Any]) -> Iterator[tuple[str, int]]:

@@ -16,20 +16,24 @@ SUPPLY = 10**12 * OSTR  # more than a vault account can hold, so that its limit 
 BLOCKS = 4
 CUT = 2
 MAX_UNITS = 16
-PRICE = 1_234_567_890_123_457  # odd, so that every division has something to round
+PRICE = 1_234_567 * 10**9  # whole gwei, as it must be; what is left over by divisions is tested in test_hashes.py
 ROYALTY_BPS = 333
 STAKE = 10 * OSTR
 STAKE_RATIO = 100
 UNBONDING = 5_000
 JAIL = 700
-PARAMS = (200, 300, 10, 5_000, 3_000, 10, 86_400, 300, 600)
-MIN_WINDOW, MAX_WINDOW, REVEAL_WINDOW, CHALLENGE_WINDOW = PARAMS[5:]
+PARAMS = (200, 300, 10, 5_000, 3_000, 10, 86_400, 300, 600, 200, 1_000)
+MIN_WINDOW, MAX_WINDOW, REVEAL_WINDOW, CHALLENGE_WINDOW, RESPONSE_WINDOW, BOND_BPS = PARAMS[5:]
 RULES = Rules(PARAMS[0], ROYALTY_BPS, *PARAMS[1:5])
 MODEL = sha(b"manifest")
 INPUT = sha(b"input")
 
-NONE, OPEN, COMMITTING, REVEALING, AGREED, FINAL, CANCELLED, FAILED = range(8)
+NONE, OPEN, COMMITTING, REVEALING, AGREED, FINAL, CANCELLED, FAILED, REPLACING, DISPUTED, OVERTURNED = range(11)
 R_NONE, R_COMMITTED, R_REVEALED, R_WON, R_OUTVOTED, R_JUDGED = range(6)
+D_NONE, D_OPENED, D_RESPONDING, D_PINPOINTED, D_ADJUDICATING, D_RESOLVED, D_SETTLED = range(7)
+V_NONE, V_LOSER, V_WINNER, V_BOTH, V_NOBODY = range(5)
+EXACT, TOLERANT = range(2)
+NOTHING = (bytes(32), [])  # a replica that did not commit, or one that is not looked at
 N_NONE, N_PENDING, N_ACTIVE, N_DRAINING, N_EXITING, N_EXITED, N_JAILED = range(7)
 
 
@@ -67,12 +71,19 @@ class World:
         self.nodes = deploy(project.NodeRegistry, self.vault, JAIL)
         self.models = deploy(project.ModelRegistry)
         self.shards = deploy(project.ShardRegistry, self.nodes, self.models, self.vault, STAKE_RATIO)
-        self.market = deploy(project.JobMarket, self.shards, self.treasury.address, PARAMS)
+        self.params = deploy(project.Params, PARAMS)
+        self.settler = deploy(project.JobSettler, self.shards, self.params, self.treasury.address)
+        self.market = deploy(project.JobMarket, self.settler)
+        self.settlement = deploy(project.SignedSettlement, self.market)
+        self.adjudicator = deploy(project.FixedAdjudicator)
+        self.court = deploy(project.DisputeCourt, self.market, self.adjudicator)
         self.auditor = deploy(project.Auditor)
-        self.vault.initialize([self.market], self.deployer.pays)
+        self.vault.initialize([self.market, self.nodes], self.deployer.pays)
+        self.market.initialize(self.court, self.settlement, self.deployer.pays)
         self.nodes.initialize(self.shards, self.market, self.deployer.pays)
         self.market.setOrchestrator(self.orchestrator.address, True, self.deployer.pays)
         self.market_domain = Domain(self.chain_id, self.market.address)
+        self.settlement_domain = Domain(self.chain_id, self.settlement.address)
         self.nodes_domain = Domain(self.chain_id, self.nodes.address)
 
         self.publish(MODEL)
@@ -95,6 +106,7 @@ class World:
             "max_units": MAX_UNITS,
             "price": PRICE,
             "royalty_bps": ROYALTY_BPS,
+            "profile": EXACT,
             "name": "tiny",
         } | changes
         return self.models.publish(model_id, *values.values(), (by or self.publisher).pays)
@@ -103,10 +115,10 @@ class World:
         self.fund(operator, amount, self.vault)
         self.vault.stake(amount, operator.pays)
 
-    def register(self, operator: Actor, signer: Actor, endpoint: str = "127.0.0.1:9000", proof: bytes | None = None):
+    def register(self, operator: Actor, signer: Actor, endpoint: str = "127.0.0.1:9000", proof: bytes | None = None, stake: int = 0):
         if proof is None:
             proof = sign(signer.key, self.nodes_domain.signer(operator.address, signer.address))
-        return self.nodes.register(signer.address, endpoint, proof, operator.pays)
+        return self.nodes.register(signer.address, endpoint, proof, stake, operator.pays)
 
     def serve(self, operator: Actor, signer: Actor, start: int = 0, stop: int = BLOCKS) -> Node:
         """An operator with stake and one active node."""
@@ -135,6 +147,9 @@ class World:
     def balance(self, who: Actor | str) -> int:
         return self.market.balanceOf(who if isinstance(who, str) else who.address)
 
+    def short_id(self, operator: Actor) -> int:
+        return self.vault.operatorIdOf(operator.address)
+
     def staked(self, who: Actor) -> int:
         """Everything that can be slashed."""
         staked, _, unbonding, _ = self.vault.account(who.address)
@@ -157,8 +172,10 @@ class World:
         vault_held, vault_owed, locks_fit = self.auditor.auditVault(self.vault, addresses)
         assert vault_held == vault_owed, "the vault holds what it owes"
         assert locks_fit, "nobody has more locked than staked"
+        court_held, court_owed = self.auditor.auditCourt(self.court, addresses)
+        assert court_held == court_owed, "the court holds what it owes"
         wallets = self.auditor.wallets(self.market, addresses)
-        assert wallets + market_held + vault_held == self.token.totalSupply(), "tokens are somewhere, or burnt"
+        assert wallets + market_held + vault_held + court_held == self.token.totalSupply(), "tokens are somewhere, or burnt"
 
 
 @dataclass
@@ -172,6 +189,10 @@ class Replica:
     @property
     def lead(self) -> Actor:
         return self.nodes[0].signer
+
+    @property
+    def sealed(self) -> tuple:
+        return (self.commitment, self.stages)
 
 
 @dataclass
@@ -196,7 +217,7 @@ class Job:
     @property
     def price(self) -> int:
         """What one replica costs."""
-        return self.view["units"] * PRICE
+        return self.result[0] * PRICE
 
     @property
     def max_price(self) -> int:
@@ -252,9 +273,13 @@ class Job:
         for index in range(self.replicas):
             self.commit(index, traces[index] if index < len(traces) else None)
 
+    def assignment(self, index: int) -> bytes:
+        return bytes(self.world.market_domain.assignment(self.id, index, self.done[index].stages).body)
+
     def reveal(self, index: int, sender: Actor | None = None, **changes):
         replica = self.done[index]
         values = {
+            "assignment": self.assignment(index),
             "units": replica.trace.units,
             "output": replica.trace.output,
             "root": replica.trace.root,
@@ -267,11 +292,19 @@ class Job:
             self.reveal(index)
 
     @property
-    def stages(self) -> list[list[tuple]]:
-        return [self.done[i].stages if i in self.done else [] for i in range(self.replicas)]
+    def sealed(self) -> list[tuple]:
+        return [self.done[i].sealed if i in self.done else NOTHING for i in range(self.replicas)]
 
-    def finalize(self, sender: Actor | None = None):
-        return self.world.market.finalize(self.id, self.stages, (sender or self.world.stranger).pays)
+    @property
+    def result(self) -> tuple:
+        """What most of those who revealed say."""
+        revealed = [self.done[i].trace.result for i in self.done if self.view["revealed"] >> i & 1]
+        return max(revealed, key=revealed.count, default=(0, bytes(32), bytes(32)))
+
+    def finalize(self, sender: Actor | None = None, result: tuple | None = None, sealed: list | None = None):
+        return self.world.market.finalize(
+            self.id, result or self.result, self.sealed if sealed is None else sealed, (sender or self.world.stranger).pays
+        )
 
     def run(self, *traces: Trace | None):
         """From commits to the count of votes."""
@@ -287,7 +320,6 @@ class Job:
             "job": self.id,
             "its_loser": loser,
             "its_winner": winner,
-            "stages": self.done[loser].stages,
             "lost": lost.result,
             "won": won.result,
             "its_position": position,
@@ -303,7 +335,20 @@ class Job:
         return self.send_proof(self.proof(loser, winner, position, **changes))
 
     def send_proof(self, proof: tuple):
-        return self.world.market.pinpoint(proof, self.world.challenger.pays)
+        return self.world.court.pinpoint(proof, self.world.challenger.pays)
+
+    def dispute(self, loser: int):
+        return self.world.court.dispute(self.id, loser)
+
+    def conclude(self, loser: int, winner: int = 0, sender: Actor | None = None):
+        sealed = (self.done[loser].sealed, self.done[winner].sealed)
+        return self.world.court.conclude(self.id, loser, *sealed, (sender or self.world.stranger).pays)
+
+    def blame(self, loser: int, winner: int, position: int, **changes):
+        """A pinpoint that nobody contests, up to its end."""
+        self.pinpoint(loser, winner, position, **changes)
+        next_block_at(self.dispute(loser)["deadline"])
+        return self.conclude(loser)
 
     def forfeit(self, index: int, sender: Actor | None = None):
-        return self.world.market.forfeit(self.id, index, self.done[index].stages, (sender or self.world.stranger).pays)
+        return self.world.court.forfeit(self.id, index, self.done[index].sealed, (sender or self.world.stranger).pays)

@@ -14,6 +14,24 @@ TYPES = {
         "Stage": STAGE,
     },
     "Attestation": {"Attestation": [("assignment", "bytes32"), ("commitment", "bytes32")]},
+    "Settlement": {
+        "Settlement": [("jobId", "uint256"), ("resultHash", "bytes32"), ("replicas", "Assignment[]")],
+        "Assignment": [("jobId", "uint256"), ("replica", "uint8"), ("stages", "Stage[]")],
+        "Stage": STAGE,
+    },
+    "Receipt": {
+        "Receipt": [
+            ("jobId", "uint256"),
+            ("replica", "uint8"),
+            ("stage", "uint8"),
+            ("nodeId", "uint64"),
+            ("start", "uint16"),
+            ("stop", "uint16"),
+            ("units", "uint32"),
+            ("input", "bytes32"),
+            ("output", "bytes32"),
+        ]
+    },
     "Signer": {"Signer": [("operator", "address"), ("signer", "address")]},
 }
 
@@ -28,9 +46,21 @@ class Domain:
         }
         return encode_typed_data(self.values, types, values)
 
-    def assignment(self, job_id: int, replica: int, stages: list[tuple]) -> SignableMessage:
+    @staticmethod
+    def _assignment(job_id: int, replica: int, stages: list[tuple]) -> dict:
         rows = [dict(zip([name for name, _ in STAGE], stage, strict=True)) for stage in stages]
-        return self.message("Assignment", {"jobId": job_id, "replica": replica, "stages": rows})
+        return {"jobId": job_id, "replica": replica, "stages": rows}
+
+    def assignment(self, job_id: int, replica: int, stages: list[tuple]) -> SignableMessage:
+        return self.message("Assignment", self._assignment(job_id, replica, stages))
+
+    def settlement(self, job_id: int, result_hash: bytes, replicas: list[list[tuple]]) -> SignableMessage:
+        rows = [self._assignment(job_id, i, stages) for i, stages in enumerate(replicas)]
+        return self.message("Settlement", {"jobId": job_id, "resultHash": result_hash, "replicas": rows})
+
+    def receipt(self, *values) -> SignableMessage:
+        names = [name for name, _ in TYPES["Receipt"]["Receipt"]]
+        return self.message("Receipt", dict(zip(names, values, strict=True)))
 
     def attestation(self, assignment: bytes, commitment: bytes) -> SignableMessage:
         return self.message("Attestation", {"assignment": assignment, "commitment": commitment})
@@ -53,6 +83,11 @@ class Domain:
                 [domain, job_id, replica, sender, result, trace_root, salt],
             )
         )
+
+
+def seal(lead: int, assignment: bytes, commitment: bytes) -> bytes:
+    """What the market stores of a commit: 32 bits of operator id, 224 bits of hash."""
+    return lead.to_bytes(4, "big") + keccak(assignment + commitment)[:28]
 
 
 def sign(key: bytes, message: SignableMessage) -> bytes:

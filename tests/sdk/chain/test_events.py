@@ -38,17 +38,18 @@ def struct(contract, function):
 def test_views_are_read_in_the_contracts_order():
     """`Market` reads struct fields by place; this is the order it relies on."""
     assert struct("JobMarket", "job") == [
-        "state", "requester", "orchestrator", "modelId", "blocks", "replicas", "maxUnits", "units", "pricePerUnit",
-        "escrow", "deadline", "revealDeadline", "challengeDeadline", "committed", "revealed", "outvoted", "resultHash",
+        "state", "requester", "orchestrator", "modelId", "blocks", "replicas", "maxUnits", "pricePerUnit", "escrow",
+        "deadline", "revealDeadline", "challengeDeadline", "epoch", "round", "committed", "revealed", "outvoted", "resultHash",
     ]  # fmt: skip
-    assert struct("JobMarket", "replica") == ["state", "assignmentHash", "commitment", "resultHash"]
-    assert struct("NodeRegistry", "node") == ["operator", "status", "jailedUntil", "signer"]
+    assert struct("JobMarket", "replica") == ["state", "seal", "resultHash"]
+    assert struct("NodeRegistry", "node") == ["operator", "operatorId", "status", "jailedUntil", "signer"]
     assert struct("StakeVault", "account") == ["staked", "locked", "unbonding", "unlockAt"]
 
 
 def test_parameters_are_given_in_the_contracts_order():
-    names = struct("JobMarket", "params")
-    assert names[6:] == ["maxWindowSeconds", "revealWindowSeconds", "challengeWindowSeconds"]
+    names = struct("Params", "current")
+    assert names[5:9] == ["minWindowSeconds", "maxWindowSeconds", "revealWindowSeconds", "challengeWindowSeconds"]
+    assert struct("DisputeCourt", "dispute")[4] == "winner"
     for params in PRESETS.values():
         values = dict(zip(names, market_params(params), strict=True))
         assert values["protocolFeeBps"] == params.protocol_fee_bps
@@ -60,13 +61,15 @@ def test_parameters_are_given_in_the_contracts_order():
 
 def test_stake_stays_slashable_longer_than_any_job_can_take():
     for params in PRESETS.values():
-        longest = params.max_window_s + params.reveal_window_s + params.challenge_window_s
+        replacing = 2 * params.min_window_s
+        dispute = 2 * params.response_window_s + 2 * params.challenge_window_s
+        longest = params.max_window_s + replacing + params.reveal_window_s + dispute
         assert params.unbonding_period_s >= 2 * longest
 
 
 def test_enums_count_as_the_contracts_do():
     source = entries("function")["job"]["outputs"][0]["components"][0]["internalType"]
-    assert source == "enum IJobMarket.JobState"
+    assert source == "enum IJobs.JobState"
     assert [s.name for s in JobState] == [
         "NONE",
         "OPEN",
@@ -76,6 +79,9 @@ def test_enums_count_as_the_contracts_do():
         "FINAL",
         "CANCELLED",
         "FAILED",
+        "REPLACING",
+        "DISPUTED",
+        "OVERTURNED",
     ]
     assert [s.name for s in NodeStatus] == ["NONE", "PENDING", "ACTIVE", "DRAINING", "EXITING", "EXITED", "JAILED"]
 

@@ -37,12 +37,12 @@ def market(web3):
     deployment = deploy(
         sender(web3, DEPLOYER), preset("local"), [orchestrator], lambda done, total: steps.append((done, total))
     )
-    assert steps == [(i, 9) for i in range(1, 10)]
+    assert steps == [(i, 14) for i in range(1, 15)]
     market = Market(web3, deployment)
     deployer = sender(web3, DEPLOYER)
     for account in (REQUESTER, FIRST_OPERATOR):
         deployer.send(market.transfer(derive_key(MNEMONIC, account).address, 1000 * OSTR))
-    deployer.send(market._call("ModelRegistry", "publish", MODEL, MODEL, 4, 100, PRICE, 500, "tiny"))
+    deployer.send(market._call("ModelRegistry", "publish", MODEL, MODEL, 4, 100, PRICE, 500, 0, "tiny"))
     return market
 
 
@@ -50,7 +50,7 @@ def market(web3):
 def node_id(web3, market):
     signer = derive_key(MNEMONIC, FIRST_SIGNER)
     number, gas = register_node(market, sender(web3, FIRST_OPERATOR), signer, "host:1", 500 * OSTR)
-    assert set(gas) == {"approve", "stake", "register"}
+    assert set(gas) == {"approve", "register"}
     return number
 
 

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.28;
+
+import {IJobMarket} from "./IJobMarket.sol";
+import {IJobs} from "./IJobs.sol";
+
+/// @title SignedSettlement: a job that everybody concerned agrees about is paid in one transaction.
+/// @notice Whoever signs says that the work is done and paid right, so there are no votes, no locks and no score.
+interface ISignedSettlement {
+    error SignatureCountWrong(uint256 signatures, uint256 expected);
+    error BadNodeSignature(uint64 nodeId, address recovered);
+    error OperatorServesTwice(uint256 jobId, uint32 operatorId);
+
+    /// @notice Pays a job to which nobody has committed. By anyone.
+    /// @param replicas the stages of all R replicas
+    /// @param signatures over `Settlement(uint256 jobId,bytes32 resultHash,Assignment[] replicas)` in this contract's domain: the
+    /// requester's, the orchestrator's, then each stage's, replica by replica
+    function settleSigned(
+        uint256 jobId,
+        IJobs.Result calldata result,
+        IJobs.Stage[][] calldata replicas,
+        bytes[] calldata signatures
+    ) external;
+
+    function market() external view returns (IJobMarket);
+}
