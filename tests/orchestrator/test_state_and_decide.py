@@ -41,7 +41,7 @@ def revealed(replica, result=b"h"):
     )
 
 
-AGREED = at(ev.JobAgreed, job_id=1, result_hash=b"h", winners=0b011, outvoted=0b100)
+AGREED = at(ev.JobAgreed, job_id=1, result_hash=b"h", units=5, winners=0b011, outvoted=0b100)
 PINPOINTED = at(
     ev.StagePinpointed, job_id=1, replica=2, challenger="0xc", winner=0, position=0, block=1, contest_before=500
 )
