@@ -68,7 +68,9 @@ def serve(
     listen: Annotated[str, typer.Option(help="host:port to listen on.")] = "127.0.0.1:0",
     memory_mb: Annotated[int, typer.Option(min=1, help="How many MB of the model this node may hold.")] = 256,
     threads: Annotated[int, typer.Option(min=1, help="Threads that compute.")] = 1,
-    kernel: Annotated[str | None, typer.Option(help="int8 or fp32; by default the start-up probe chooses.")] = None,
+    kernel: Annotated[
+        str | None, typer.Option(help="native, int8, fp32 or cuda; by default the start-up probe chooses.")
+    ] = None,
     fault: Annotated[str, typer.Option(hidden=True)] = "",
     profile: ProfileOption = None,
 ) -> None:
