@@ -49,4 +49,4 @@ class Desk:
 
     def shape(self, model_id: bytes) -> ModelShape:
         blocks = self.manifest(model_id).blocks
-        return ModelShape(tuple(b.bytes for b in blocks), tuple(b.work for b in blocks))
+        return ModelShape(tuple(b.held_bytes for b in blocks), tuple(b.work for b in blocks))

@@ -83,7 +83,7 @@ class Service:
     def load(self, model_id: ModelId, span: BlockSpan) -> tuple[Stage, Manifest]:
         """Fetches, checks and loads a span. A block whose hash is wrong is refused by name, and nothing is claimed."""
         manifest = load_manifest(self.store.get(cid_of_digest(model_id), max_bytes=MAX_MANIFEST_BYTES))
-        needed = sum(b.bytes for b in manifest.blocks[span.start : span.stop])
+        needed = sum(b.held_bytes for b in manifest.blocks[span.start : span.stop])
         if needed > self.config.memory_bytes:
             raise ConfigError(f"span {span}: needs {needed} bytes, this node offers {self.config.memory_bytes}")
 

@@ -93,6 +93,22 @@ def test_every_int4_matrix_is_near_the_weights_and_half_as_large(int4):
         assert np.linalg.norm(weight - true) / np.linalg.norm(true) < 0.12
 
 
+def test_memory_is_counted_as_it_will_be_used_not_as_it_is_stored(int4):
+    manifest, files = int4
+    whole, _ = tiny_model()
+    for block, same in zip(manifest.blocks, whole.blocks, strict=True):
+        unpacked = 0
+        for name, array in load_tensors(files[block.index]).items():
+            unpacked += (
+                array.nbytes if name.endswith(".weight") else 2 * array.nbytes if name.endswith(".weight4") else 0
+            )
+        assert block.held_bytes >= unpacked
+        if block.kind == "layer":
+            assert block.held_bytes == block.work == same.work
+        else:
+            assert block.held_bytes == block.bytes == same.held_bytes
+
+
 def test_every_kernel_and_cut_gives_the_same(int4):
     manifest, files = int4
     prompt = [1, *range(3, 22)]
