@@ -30,6 +30,7 @@ from ostraka.devnet.spec import (
     REQUESTER,
     DevnetSpec,
     NodeSpec,
+    cpu_flags,
 )
 from ostraka.errors import ChainUnreachable, ConfigError, OstrakaError, Unavailable
 from ostraka.params import preset
@@ -266,10 +267,7 @@ class Devnet:
             command += ["--kernel", spec.kernel]
         if spec.fault:
             command += ["--fault", spec.fault]
-        environment = {"OMP_NUM_THREADS": str(spec.threads), "MKL_NUM_THREADS": str(spec.threads)}
-        if spec.simd:
-            environment["ATEN_CPU_CAPABILITY"] = spec.simd
-        child = self.processes.start(name, command, environment)
+        child = self.processes.start(name, command, spec.environment(cpu_flags()))
         operator = self.key(FIRST_OPERATOR + index).address
         return LocalNode(index, node_id, spec, operator, child)
 
