@@ -74,7 +74,7 @@ def _language(quick: bool) -> Any:
     kernel, _ = pick_kernel(None)
     return {
         "perplexity": language.perplexity(kernel, 1024 if quick else 8192),
-        "piqa": language.multiple_choice(kernel, 20 if quick else 500),
+        "piqa": language.multiple_choice(kernel, 20 if quick else 1000),
     }
 
 

@@ -135,7 +135,7 @@ def _pairs(file: str, title: str, values: dict[str, tuple[float, float]]) -> Non
         )
     axes.set_xticks(range(len(values)), list(values))
     axes.set_title(title)
-    axes.legend(loc="lower right")
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     _save(figure, file)
 
 
