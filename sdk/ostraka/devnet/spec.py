@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from ostraka.types import OSTR
 
@@ -12,6 +13,10 @@ DEPLOYER, ORCHESTRATOR, REQUESTER, FIRST_OPERATOR, FIRST_SIGNER = 0, 1, 2, 3, 16
 ACCOUNTS = 32
 MAX_NODES = FIRST_SIGNER - FIRST_OPERATOR
 
+
+ChainKind = Literal["embedded", "ganache", "anvil"]
+StoreKind = Literal["local", "ipfs"]
+QueueKind = Literal["embedded", "redis"]
 
 SIMD_FLAGS: dict[str, frozenset[str]] = {
     "default": frozenset(),
@@ -80,5 +85,8 @@ class DevnetSpec:
     stake: int = 2_000 * OSTR
     requester_funds: int = 10_000 * OSTR
     royalty_bps: int = 500
+    chain: ChainKind = "embedded"
+    store: StoreKind = "local"
+    queue: QueueKind = "embedded"
     orchestrator_port: int = 0
     chain_port: int = 0
