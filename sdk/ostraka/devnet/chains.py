@@ -43,7 +43,7 @@ def _ganache(port: int, folder: Path) -> list[str]:
 
 def _anvil(port: int, folder: Path) -> list[str]:
     return [
-        npm_program("anvil", "@foundry-rs/anvil@1.7.1"),
+        npm_program("anvil", "@foundry-rs/anvil-linux-amd64@1.7.1"),
         "--hardfork", "shanghai", "--chain-id", str(CHAIN_ID), "--host", "127.0.0.1", "--port", str(port),
         "--mnemonic", MNEMONIC, "--accounts", str(ACCOUNTS), "--balance", "1000000",
         "--state", str(folder / "anvil.json"), "--quiet",
