@@ -13,19 +13,18 @@ from pathlib import Path
 
 import uvicorn
 
-from ostraka.chain.events import fetch
 from ostraka.errors import ChainUnreachable, OstrakaError
 from ostraka.types import NodeId
 from ostraka_orchestrator.api import make_api
 from ostraka_orchestrator.config import OrchestratorConfig
 from ostraka_orchestrator.decide import Command, Match, Windows, decide
 from ostraka_orchestrator.desk import Desk, log
+from ostraka_orchestrator.follow import Follower
 from ostraka_orchestrator.planner import NodeProfile, place
 from ostraka_orchestrator.queue import make_queue
-from ostraka_orchestrator.state import State, apply_all
+from ostraka_orchestrator.state import State
 
 ASK_AGAIN_S = 1  # a command whose effect has not shown by then is put in the queue again
-LOG_RANGE = 2_000  # chain blocks asked for at once
 
 
 @dataclass
@@ -40,6 +39,8 @@ class Service:
         params = self.desk.market.params()
         self.windows = Windows(params.reveal_window_s, params.challenge_window_s)
         self.state = State(next_block=self.desk.market.deployment.block_number)
+        config = self.desk.config
+        self._follower = Follower(self.desk.market, self.state, config.reorg_depth, config.confirmations)
 
     def tick(self) -> None:
         self.catch_up()
@@ -51,12 +52,8 @@ class Service:
         self.place_newcomers(time.monotonic())
 
     def catch_up(self) -> None:
-        """Applies all events up to the newest chain block."""
-        last = self.desk.market.block_number()
-        while self.state.next_block <= last:
-            until = min(last, self.state.next_block + LOG_RANGE - 1)
-            events = fetch(self.desk.market.web3, self.desk.market.deployment, self.state.next_block, until)
-            self.state = apply_all(self.state, events, until)
+        """Applies all events up to the newest confirmed chain block, and undoes what a reorganization took back."""
+        self.state = self._follower.catch_up()
 
     def hand_out(self, command: Command) -> None:
         if self.desk.board.lease(f"ask:{command.key}", ASK_AGAIN_S):
