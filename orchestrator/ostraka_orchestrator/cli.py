@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ostraka.cli.output import JsonOption, out, print_json
 from ostraka.client.profile import load_profile
 from ostraka.errors import ConfigError
 
@@ -16,6 +18,11 @@ app = typer.Typer(help="Match jobs to nodes.", no_args_is_help=True)
 ProfileOption = Annotated[Path | None, typer.Option("--profile", help="Network profile (ostraka.toml).")]
 KeyOption = Annotated[Path, typer.Option(help="Key file of the orchestrator.")]
 QueueOption = Annotated[str, typer.Option(envvar="OSTRAKA_QUEUE_URL", help="redis://… of the task queue.")]
+
+
+class Only(StrEnum):
+    chain = "chain"
+    replicas = "replicas"
 
 
 def register(root: typer.Typer) -> None:
@@ -51,10 +58,14 @@ def tasks(
     key: KeyOption,
     queue: QueueOption,
     profile: ProfileOption = None,
-    threads: Annotated[int, typer.Option(help="Replicas streamed at once.")] = 8,
+    threads: Annotated[int, typer.Option(help="Tasks at once; a replica is streamed by one.")] = 8,
+    only: Annotated[
+        Only | None, typer.Option(help="One kind: chain (match, settle, blame) or replicas. By default both.")
+    ] = None,
 ) -> None:
-    """Run a Celery worker for the orchestrator's tasks."""
+    """Run a Celery worker for the orchestrator's tasks. Run one for each kind, and verdicts never wait for answers."""
     from ostraka_orchestrator.desk import Desk
+    from ostraka_orchestrator.queue import QUEUES
     from ostraka_orchestrator.tasks import make_tasks
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -72,6 +83,36 @@ def tasks(
             "--without-gossip",
             "--without-mingle",
             "--queues",
-            "ostraka",
+            ",".join(queue for queue in QUEUES if only is None or queue.endswith(only)),
         ]
     )
+
+
+@app.command()
+def status(profile: ProfileOption = None, as_json: JsonOption = False) -> None:
+    """What the orchestrator of the profile is doing: nodes, jobs, tasks that wait, ended or broke."""
+    from ostraka.client.orchestrator import OrchestratorApi
+
+    settings = load_profile(profile)
+    if not settings.orchestrator_url:
+        raise ConfigError("orchestrator.url: not set; name one in the profile, or set OSTRAKA_ORCHESTRATOR_URL")
+    api = OrchestratorApi(settings.orchestrator_url)
+    try:
+        seen = api.status()
+    finally:
+        api.close()
+    if as_json:
+        print_json(seen)
+        return
+    out.print(f"chain block     {seen['chain_block']}")
+    out.print(
+        f"nodes           {seen['nodes_serving']} serving, {seen['nodes_beating']} heard of, {seen['nodes_registered']} registered"
+    )
+    for title, part in (
+        ("jobs", seen["jobs"]),
+        ("waiting tasks", seen["tasks_waiting"]),
+        ("ended tasks", seen["tasks"]),
+    ):
+        out.print(f"{title:15} {', '.join(f'{count} {name}' for name, count in part.items()) or 'none'}")
+    for letter in seen["dead_letters"][:5]:
+        out.print(f"broke           {letter['key']}: {letter['error'].splitlines()[-1]}", markup=False)

@@ -20,6 +20,7 @@ from ostraka_orchestrator.config import OrchestratorConfig
 from ostraka_orchestrator.decide import Command, Match, Windows, decide
 from ostraka_orchestrator.desk import Desk, log
 from ostraka_orchestrator.follow import Follower
+from ostraka_orchestrator.metrics import Metrics
 from ostraka_orchestrator.planner import NodeProfile, place
 from ostraka_orchestrator.queue import make_queue
 from ostraka_orchestrator.state import State
@@ -36,6 +37,7 @@ class Service:
 
     def __post_init__(self) -> None:
         self.queue = make_queue(self.desk.config.queue_url)
+        self.metrics = Metrics(lambda: self.state, self.desk.board)
         params = self.desk.market.params()
         self.windows = Windows(params.reveal_window_s, params.challenge_window_s)
         self.state = State(next_block=self.desk.market.deployment.block_number)
@@ -89,7 +91,7 @@ async def serve(config: OrchestratorConfig, announce: Path | None = None) -> Non
     await asyncio.to_thread(service.catch_up)
     listener = socket.create_server((config.host, config.port))
     port = listener.getsockname()[1]
-    api = make_api(desk, lambda: service.state)
+    api = make_api(desk, lambda: service.state, service.metrics)
     server = uvicorn.Server(uvicorn.Config(api, log_level="warning", lifespan="off", timeout_graceful_shutdown=1))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     if announce:
@@ -98,8 +100,10 @@ async def serve(config: OrchestratorConfig, announce: Path | None = None) -> Non
     try:
         while not serving.done():
             try:
-                await asyncio.to_thread(service.tick)
+                with service.metrics.tick_seconds.time():
+                    await asyncio.to_thread(service.tick)
             except ChainUnreachable as error:
+                service.metrics.chain_away.inc()
                 log.warning("%s; trying again", error)
                 await asyncio.sleep(2.0)
             except OstrakaError as error:

@@ -11,6 +11,7 @@ from ostraka.errors import OstrakaError
 from ostraka_orchestrator import work
 from ostraka_orchestrator.desk import Desk, log
 from ostraka_orchestrator.queue import TASK_LIMIT_S, make_queue
+from ostraka_orchestrator.tally import Tally
 
 SHORT_LEASE_S = 120
 
@@ -19,10 +20,17 @@ SHORT_LEASE_S = 120
 def _leased(desk: Desk, key: str, ttl_s: int = SHORT_LEASE_S) -> Iterator[bool]:
     """Gives False when another worker is at it. A dead worker's lease runs out by itself."""
     mine = desk.board.lease(key, ttl_s)
+    tally, kind = Tally(desk.board), key.split(":")[1 if key.startswith("run:") else 0]
     try:
         yield mine
+        if mine:
+            tally.done(kind, "ok")
     except OstrakaError as error:
         log.warning("%s: %s", key, error)  # the service decides anew from the chain
+        tally.done(kind, "refused")
+    except Exception as error:
+        log.exception("%s broke", key)
+        tally.broke(kind, key, f"{type(error).__name__}: {error}")
     finally:
         if mine:
             desk.board.release(key)

@@ -235,7 +235,10 @@ class Devnet:
                 "--port", str(self.spec.orchestrator_port), "--announce", str(announce),
             ),
         )  # fmt: skip
-        self.processes.start("tasks", python("ostraka.cli", "orchestrator", "tasks", *common))
+        for kind in ("chain", "replicas"):
+            self.processes.start(
+                f"tasks-{kind}", python("ostraka.cli", "orchestrator", "tasks", *common, "--only", kind)
+            )
         service.wait_until(lambda: announce.is_file() and bool(announce.read_text()), START_TIMEOUT_S)
         self.orchestrator_url = announce.read_text()
         self._write_profile()
