@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
+import sys
+import time
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ostraka.cli.output import JsonOption, out, print_json
 from ostraka.client.profile import load_profile
-from ostraka.errors import ConfigError
+from ostraka.errors import ConfigError, Unavailable
+
+if TYPE_CHECKING:
+    from ostraka_orchestrator.config import OrchestratorConfig
 
 app = typer.Typer(help="Match jobs to nodes.", no_args_is_help=True)
 ProfileOption = Annotated[Path | None, typer.Option("--profile", help="Network profile (ostraka.toml).")]
@@ -71,21 +78,33 @@ def tasks(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     config = _config(profile, key, queue, threads=threads)
     queue_app = make_tasks(Desk.open(config))
-    queue_app.worker_main(
-        [
-            "worker",
-            "--pool",
-            "threads",
-            "--concurrency",
-            str(config.task_threads),
-            "--loglevel",
-            "WARNING",
-            "--without-gossip",
-            "--without-mingle",
-            "--queues",
-            ",".join(queue for queue in QUEUES if only is None or queue.endswith(only)),
-        ]
-    )
+    queues = ",".join(queue for queue in QUEUES if only is None or queue.endswith(only))
+    arguments = ["worker", "--pool", "threads", "--concurrency", str(config.task_threads), "--loglevel", "WARNING"]
+    try:
+        queue_app.worker_main([*arguments, "--without-gossip", "--without-mingle", "--queues", queues])
+    except SystemExit as end:
+        if not end.code:
+            raise
+    _start_again(config)
+
+
+def _start_again(config: OrchestratorConfig) -> None:
+    """A Celery worker whose broker died may not recover (kombu 5.7 trips over the closed connection). A new program in this process's place
+    does; what it was doing is handed out again."""
+    from ostraka_orchestrator.board import Board
+    from ostraka_orchestrator.desk import log
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    log.warning("the worker broke off; starting again as soon as the queue's server answers")
+    board = Board(config.queue_url)
+    while True:
+        try:
+            board.check()
+            break
+        except Unavailable:
+            time.sleep(0.5)
+    os.execv(sys.executable, [sys.executable, "-m", "ostraka.cli", *sys.argv[1:]])
 
 
 @app.command()

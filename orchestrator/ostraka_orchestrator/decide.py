@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
+from typing import Any
 
 from ostraka.types import JobState
 from ostraka_orchestrator.state import JobEntry, State
@@ -73,3 +74,16 @@ def _for_job(job_id: int, job: JobEntry, has_input: bool, now: float, windows: W
     if all_revealed or now >= job.deadline + windows.reveal_s:
         return [Settle(job_id)]
     return []
+
+
+def next_replicas(planned: int, ended: Mapping[int, Mapping[str, Any]]) -> list[tuple[int, list[int] | None]]:
+    """Which of `planned` replicas should be running, with the tokens that they check; None for the one that generates.
+
+    `ended` says how replicas ended: with tokens, or without. The first replica generates; if it fails, the next one does. Once tokens are
+    known, all others check them.
+    """
+    tokens = next((list(end["tokens"]) for _, end in sorted(ended.items()) if "tokens" in end), None)
+    waiting = [index for index in range(planned) if index not in ended]
+    if tokens is not None:
+        return [(index, tokens) for index in waiting]
+    return [(index, None) for index in waiting[:1]]

@@ -11,13 +11,15 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import redis
 import uvicorn
+from kombu.exceptions import OperationalError
 
 from ostraka.errors import ChainUnreachable, OstrakaError
 from ostraka.types import NodeId
 from ostraka_orchestrator.api import make_api
 from ostraka_orchestrator.config import OrchestratorConfig
-from ostraka_orchestrator.decide import Command, Match, Windows, decide
+from ostraka_orchestrator.decide import Command, Match, Windows, decide, next_replicas
 from ostraka_orchestrator.desk import Desk, log
 from ostraka_orchestrator.follow import Follower
 from ostraka_orchestrator.metrics import Metrics
@@ -25,6 +27,7 @@ from ostraka_orchestrator.planner import NodeProfile, place
 from ostraka_orchestrator.queue import make_queue
 from ostraka_orchestrator.state import State
 
+RUN_AGAIN_S = 5  # a replica that nobody runs is handed out again after so long
 ASK_AGAIN_S = 1  # a command whose effect has not shown by then is put in the queue again
 
 
@@ -51,11 +54,24 @@ class Service:
         for command in decide(self.state, self.desk.sender.address, board.jobs_with_input(), now, self.windows):
             if not (isinstance(command, Match) and board.plan(command.job_id) is not None):
                 self.hand_out(command)
+        self._run_again()
         self.place_newcomers(time.monotonic())
 
     def catch_up(self) -> None:
         """Applies all events up to the newest confirmed chain block, and undoes what a reorganization took back."""
         self.state = self._follower.catch_up()
+
+    def _run_again(self) -> None:
+        """Replicas that should run and that nobody runs: whoever ran them died, or the task was lost with the queue's server."""
+        board, now = self.desk.board, self.desk.market.now()
+        for job_id, job in self.state.jobs.items():
+            if job.orchestrator != self.desk.sender.address or job.state.closed or now >= job.deadline:
+                continue
+            plan = board.plan(job_id)
+            for index, claimed in next_replicas(len(plan or ()), board.replicas(job_id)):
+                key = f"replica:{job_id}:{index}"
+                if not board.is_leased(key) and board.lease(f"ask:{key}", RUN_AGAIN_S):
+                    self.queue.send_task("replica", args=[job_id, index, claimed])
 
     def hand_out(self, command: Command) -> None:
         if self.desk.board.lease(f"ask:{command.key}", ASK_AGAIN_S):
@@ -108,6 +124,12 @@ async def serve(config: OrchestratorConfig, announce: Path | None = None) -> Non
                 await asyncio.sleep(2.0)
             except OstrakaError as error:
                 log.warning("%s", error)
+            except (redis.RedisError, OperationalError) as error:
+                log.warning("queue: its server is away (%s); trying again", error)
+                await asyncio.sleep(1.0)
+            except Exception:  # one tick's; the next one starts from what is on chain
+                log.exception("a look at the chain broke")
+                await asyncio.sleep(1.0)
             await asyncio.sleep(config.tick_s)
     finally:
         server.should_exit = True

@@ -49,8 +49,8 @@ class Mined:
 
 def explain(error: Exception) -> TransactionFailed:
     """The contract's custom error by name, with its arguments: `PriceCapTooLow(priceCap=1, price=3)`."""
-    data = getattr(error, "data", None)
-    if isinstance(data, str) and data.startswith("0x") and len(data) >= 10:
+    data = _revert_data(getattr(error, "data", None))
+    if data is not None:
         raw = bytes.fromhex(data[2:])
         entry = error_signatures().get(raw[:4])
         if entry is not None:
@@ -63,6 +63,13 @@ def explain(error: Exception) -> TransactionFailed:
             return TransactionFailed(f"the contract refused: {name}({said})", name, tuple(values))
     text: str = str(error.args[0]) if error.args else str(error)
     return TransactionFailed(f"the chain refused the transaction: {text}")
+
+
+def _revert_data(data: object) -> str | None:
+    """What the contract said, in hex. Most nodes give it as it is; Ganache puts it into an object, as `result`, others as `data`."""
+    if isinstance(data, dict):
+        return _revert_data(data.get("result") or data.get("data"))
+    return data if isinstance(data, str) and data.startswith("0x") and len(data) >= 10 else None
 
 
 def _abi_type(entry: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import pytest
 from tests.kit.proxy import RpcProxy
+from web3.exceptions import ContractLogicError
 
 from ostraka.chain import Sender, connect
 from ostraka.chain import transactions as module
@@ -103,6 +104,30 @@ def test_a_nonce_that_another_program_used_is_taken_anew(proxy, sender, direct, 
 def test_what_cannot_be_paid_is_refused_at_once(sender):
     with pytest.raises(TransactionFailed, match="refused"):
         sender.transfer(new_key().address, 10**30)
+
+
+REFUSAL = "0x" + bytes.fromhex("dc69dc16").hex() + "00" * 12 + "f3" * 20
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        REFUSAL,  # most nodes
+        {"hash": None, "programCounter": 3351, "result": REFUSAL, "reason": None, "message": "revert"},  # Ganache
+        {"message": "reverted", "data": REFUSAL},
+    ],
+)
+def test_a_refusal_has_the_contracts_own_name_whatever_node_tells_it(data):
+    found = module.explain(ContractLogicError("execution reverted", data))
+    assert found.error == "NothingToWithdraw"
+    assert "f3f3" in str(found).lower()
+
+
+@pytest.mark.parametrize("data", [None, {}, "0x", "0x12345678", {"result": 7}, {"data": {"result": None}}])
+def test_a_refusal_that_says_nothing_is_told_in_the_nodes_words(data):
+    found = module.explain(ContractLogicError("execution reverted: out of luck", data))
+    assert found.error is None
+    assert "out of luck" in str(found)
 
 
 @pytest.mark.network

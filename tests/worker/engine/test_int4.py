@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from tests.worker.engine.test_stage_refusals import revouched
-from tests.worker.engine.tiny import manifest_of, tiny_model, write_gguf
+from tests.worker.engine.tiny import manifest_of, tiny_model
 
 from ostraka.codec import dump_tensors, load_tensors
 from ostraka.errors import BadManifest, NonFiniteActivation, ShapeMismatch
@@ -20,6 +20,7 @@ from ostraka_worker.convert.quantize4 import quantize_groups
 from ostraka_worker.engine import Stage, generate_on
 from ostraka_worker.engine.weights import take_matrix
 from ostraka_worker.kernels import Fp32Kernel, ReferenceKernel, pick_kernel
+from ostraka_worker.zoo.tiny import write_gguf
 
 
 @pytest.fixture(scope="module")
