@@ -38,6 +38,12 @@ def make_api(desk: Desk, state: Callable[[], State], metrics: Metrics) -> FastAP
             status = 503
         return JSONResponse({"error": type(error).__name__, "message": str(error)}, status)
 
+    @app.exception_handler(redis.RedisError)
+    async def queue_away(_: Request, error: redis.RedisError) -> JSONResponse:
+        return JSONResponse(
+            {"error": "Unavailable", "message": f"the queue's server is away ({error}); try again"}, 503
+        )
+
     @app.get("/healthz")
     async def health() -> dict[str, Any]:
         await asyncio.to_thread(desk.board.check)
