@@ -43,20 +43,26 @@ class Move:
     bytes_: int
 
 
-def rebalance(shape: ModelShape, nodes: Sequence[NodeProfile], patience: Patience = Patience()) -> list[Move]:
-    """The moves to begin now, newcomers first. `nodes` with a span serve it; those that still load theirs must not be given."""
+def rebalance(
+    shape: ModelShape,
+    nodes: Sequence[NodeProfile],
+    patience: Patience = Patience(),
+    loading: Sequence[NodeProfile] = (),
+) -> list[Move]:
+    """The moves to begin now, newcomers first. `nodes` with a span serve it; those in `loading` fetch theirs and are left alone."""
     waiting = [n for n in nodes if n.span is None]
-    serving = [n for n in nodes if n.span is not None]
-    after = _newcomers(shape, serving, waiting) if serving else spread(shape, waiting)
+    coming = [n for n in (*nodes, *loading) if n.span is not None]
+    after = _newcomers(shape, coming, waiting) if coming else spread(shape, waiting)
     moves = [_move(shape, n, after[n.node_id]) for n in waiting if n.node_id in after]
-    spans = {n.node_id: n.span for n in serving if n.span is not None} | after
-    now = swarm_flow(shape, nodes, spans)
-    fresh = spread(shape, nodes)
-    best = swarm_flow(shape, nodes, fresh)
+    everyone = [*nodes, *loading]
+    spans = {n.node_id: _of(n) for n in coming} | after
+    now = swarm_flow(shape, everyone, spans)
+    fresh = spread(shape, everyone)
+    best = swarm_flow(shape, everyone, fresh)
     if best == 0 or now >= patience.hysteresis * best:
         return moves
-    better = _shift(shape, nodes, spans, best, patience)
-    gained = swarm_flow(shape, nodes, better)
+    better = _shift(shape, nodes, everyone, spans, best, patience)
+    gained = swarm_flow(shape, everyone, better)
     if now == 0 and gained == 0:  # spans that no longer meet at borders: begin anew
         better, gained = fresh, best
     if gained <= now * (1 + patience.least_gain):
@@ -92,10 +98,17 @@ def _newcomers(shape: ModelShape, serving: Sequence[NodeProfile], waiting: Seque
     return spans
 
 
-def _shift(shape: ModelShape, nodes: Sequence[NodeProfile], spans: Spans, best: float, patience: Patience) -> Spans:
-    """Spans after as many moves as reach `enough` of `best`, or as safety allows."""
+def _shift(
+    shape: ModelShape,
+    nodes: Sequence[NodeProfile],
+    everyone: Sequence[NodeProfile],
+    spans: Spans,
+    best: float,
+    patience: Patience,
+) -> Spans:
+    """Spans after as many moves of `nodes` as reach `enough` of `best`, or as safety allows."""
     serving = [n for n in nodes if n.span is not None]
-    filling = _filling(shape, [replace(n, span=spans[n.node_id]) for n in nodes if n.node_id in spans], nodes)
+    filling = _filling(shape, [replace(n, span=spans[n.node_id]) for n in everyone if n.node_id in spans], everyone)
     still = pipes(shape, serving)  # what goes on while the movers load
     floor = patience.keep * greatest_flow(shape.blocks, still)
     moved: Spans = {}

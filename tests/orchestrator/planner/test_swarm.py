@@ -229,6 +229,11 @@ def test_a_hole_is_mended_by_the_nodes_that_are_needed_least():
     assert flow(apply(nodes, moves)) > 0
 
 
+def test_nodes_that_still_load_count_as_being_where_they_will_be():
+    nodes = [node(i, 64, 1.0, (0, 16)) for i in range(4)]
+    assert rebalance(SHAPE, nodes[:2], loading=[node(i, 64, 1.0, (16, 32)) for i in (2, 3)]) == []
+
+
 def test_newcomers_are_placed_where_the_swarm_is_weakest_and_nobody_else_moves():
     nodes = [*(node(i, 64, 1.0, (0, 16)) for i in range(3)), *(node(i, 64, 1.0, (16, 32)) for i in range(3, 5))]
     moves = rebalance(SHAPE, [*nodes, node(9, 64)])
