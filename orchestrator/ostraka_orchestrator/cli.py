@@ -11,6 +11,7 @@ import typer
 
 from ostraka.client.profile import load_profile
 from ostraka.errors import ConfigError
+from ostraka_orchestrator.simulate.cli import simulate
 
 app = typer.Typer(help="Match jobs to nodes.", no_args_is_help=True)
 ProfileOption = Annotated[Path | None, typer.Option("--profile", help="Network profile (ostraka.toml).")]
@@ -20,6 +21,7 @@ QueueOption = Annotated[str, typer.Option(envvar="OSTRAKA_QUEUE_URL", help="redi
 
 def register(root: typer.Typer) -> None:
     root.add_typer(app, name="orchestrator")
+    root.command()(simulate)
 
 
 def _config(profile: Path | None, key: Path, queue: str, port: int = 0, threads: int = 8):  # type: ignore[no-untyped-def]

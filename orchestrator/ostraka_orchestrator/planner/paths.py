@@ -19,7 +19,7 @@ import numpy.typing as npt
 from ostraka_orchestrator.planner.links import Floats, Links
 from ostraka_orchestrator.planner.shape import ModelShape, NodeProfile
 
-FAIRNESS = 1.0  # what twice one's due costs, in times of a middling node
+FAIRNESS = 4.0  # what a path of nodes that all had twice their due costs more than one of nodes that had it, in times of the fastest path
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,19 @@ class Router:
         return np.array([n.load for n in self.nodes])
 
     @cached_property
-    def _by_span(self) -> list[tuple[int, int, npt.NDArray[np.int64]]]:
-        """(start, stop, indices), sorted: spans only lead forward, so this is a topological order."""
-        groups: dict[tuple[int, int], list[int]] = defaultdict(list)
+    def _groups(self) -> list[tuple[int, int, int, npt.NDArray[np.int64]]]:
+        """(start, stop, region, indices), sorted: spans only lead forward, so this is a topological order."""
+        groups: dict[tuple[int, int, int], list[int]] = defaultdict(list)
         for i, node in enumerate(self.nodes):
             if node.span is not None:
-                groups[node.span.start, node.span.stop].append(i)
-        return [(a, b, np.array(groups[a, b], dtype=np.int64)) for a, b in sorted(groups)]
+                groups[node.span.start, node.span.stop, node.region].append(i)
+        return [(*key, np.array(groups[key], dtype=np.int64)) for key in sorted(groups)]
+
+    @cached_property
+    def _unit(self) -> Floats:
+        """What having had its due costs each node: its share of the work, in times of the fastest path from region 0."""
+        fastest = self._shortest(0, self._seconds, self._seconds)
+        return self.work * ((fastest.seconds if fastest else 0.0) / max(sum(self.shape.work), 1))
 
     def path(
         self,
@@ -88,8 +94,7 @@ class Router:
         price = times if stretch is None else times * stretch
         if served is not None and self.fairness and (total := float(served.sum())) > 0:
             share = (served / self.due) / (total / float(self.due.sum()))
-            middling = self.work / (float(self.due.sum()) / sum(n.stake for n in self.nodes))
-            price = price + self.fairness * middling * share
+            price = price + self.fairness * self._unit * share
         if without:
             price = price.copy()
             price[list(without)] = np.inf
@@ -104,21 +109,18 @@ class Router:
         arrive: dict[int, tuple[Floats, npt.NDArray[np.int64]]] = {
             0: (self.links.latency_s[region], np.full(regions, -1))
         }
-        for start, stop, members in self._by_span:
+        for start, stop, r, members in self._groups:
             if start not in arrive:
                 onward = cost[start][:, None] + self._hop(start)
                 by = onward.argmin(axis=0)
                 arrive[start] = onward[by, np.arange(regions)], node[start][by]
             reached, came = arrive[start]
-            at = self._region[members]
-            total = reached[at] + price[members]
-            for r in np.unique(at):
-                here = members[at == r]
-                i = int(np.argmin(total[at == r]))
-                value = float(total[at == r][i])
-                if value < cost[stop, r]:
-                    cost[stop, r], node[stop, r] = value, here[i]
-                    before[int(here[i])] = int(came[r])
+            prices = price[members]
+            i = int(prices.argmin())
+            value = float(reached[r] + prices[i])
+            if value < cost[stop, r]:
+                cost[stop, r], node[stop, r] = value, members[i]
+                before[int(members[i])] = int(came[r])
         final = cost[blocks] + self._hop(blocks)[:, region]
         last = int(node[blocks, int(np.argmin(final))])
         if not np.isfinite(final.min()):
