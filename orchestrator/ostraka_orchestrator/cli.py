@@ -17,6 +17,7 @@ import typer
 from ostraka.cli.output import JsonOption, out, print_json
 from ostraka.client.profile import load_profile
 from ostraka.errors import ConfigError, Unavailable
+from ostraka_orchestrator.simulate.cli import simulate
 
 if TYPE_CHECKING:
     from ostraka_orchestrator.config import OrchestratorConfig
@@ -34,6 +35,7 @@ class Only(StrEnum):
 
 def register(root: typer.Typer) -> None:
     root.add_typer(app, name="orchestrator")
+    root.command()(simulate)
 
 
 def _config(profile: Path | None, key: Path, queue: str, port: int = 0, threads: int = 8):  # type: ignore[no-untyped-def]
