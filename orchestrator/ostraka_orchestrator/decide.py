@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
+from typing import Any
 
 from ostraka_orchestrator.state import JobEntry, State
 
@@ -85,3 +86,16 @@ def _for_outvoted(job_id: int, job: JobEntry, replica: int, now: float) -> list[
     if replica not in job.pinpointed:
         return [Blame(job_id, replica)]
     return [Conclude(job_id, replica)] if now >= job.pinpointed[replica] else []
+
+
+def next_replicas(planned: int, ended: Mapping[int, Mapping[str, Any]]) -> list[tuple[int, list[int] | None]]:
+    """Which of `planned` replicas should be running, with the tokens that they check; None for the one that generates.
+
+    `ended` says how replicas ended: with tokens, or without. The first replica generates; if it fails, the next one does. Once tokens are
+    known, all others check them.
+    """
+    tokens = next((list(end["tokens"]) for _, end in sorted(ended.items()) if "tokens" in end), None)
+    waiting = [index for index in range(planned) if index not in ended]
+    if tokens is not None:
+        return [(index, tokens) for index in waiting]
+    return [(index, None) for index in waiting[:1]]

@@ -49,4 +49,5 @@ class Desk:
 
     def shape(self, model_id: bytes) -> ModelShape:
         blocks = self.manifest(model_id).blocks
-        return ModelShape(tuple(b.bytes for b in blocks), tuple(b.work for b in blocks))
+        rows = [(b.held_bytes, b.work, b.out_bytes) for b in blocks]
+        return ModelShape(*zip(*rows, strict=True))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from celery import Celery
 
+# Streaming an answer takes long; what touches money on chain must not wait behind it, so each kind has workers of its own.
+CHAIN_QUEUE, REPLICA_QUEUE = "ostraka.chain", "ostraka.replicas"
+QUEUES = (CHAIN_QUEUE, REPLICA_QUEUE)
 TASK_LIMIT_S = 3_600  # visibility timeout: longer than the longest task, or it would be started twice
 
 
@@ -23,6 +26,7 @@ def make_queue(url: str) -> Celery:
             "unacked_restore_interval": 5,
             "unacked_restore_throttle": 1,
         },
-        task_default_queue="ostraka",
+        task_default_queue=CHAIN_QUEUE,
+        task_routes={"replica": {"queue": REPLICA_QUEUE}},
     )
     return app

@@ -5,27 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import redis
 from celery import Celery
 
 from ostraka.errors import OstrakaError
 from ostraka_orchestrator import work
 from ostraka_orchestrator.desk import Desk, log
-from ostraka_orchestrator.queue import TASK_LIMIT_S, make_queue
-
-SHORT_LEASE_S = 120
+from ostraka_orchestrator.queue import make_queue
+from ostraka_orchestrator.tally import Tally
 
 
 @contextmanager
-def _leased(desk: Desk, key: str, ttl_s: int = SHORT_LEASE_S) -> Iterator[bool]:
-    """Gives False when another worker is at it. A dead worker's lease runs out by itself."""
-    mine = desk.board.lease(key, ttl_s)
+def _leased(desk: Desk, key: str) -> Iterator[bool]:
+    """Gives False when another worker is at it. Whatever goes wrong, the service decides anew from the chain."""
+    tally, kind = Tally(desk.board), key.split(":")[1 if key.startswith("run:") else 0]
     try:
-        yield mine
-    except OstrakaError as error:
-        log.warning("%s: %s", key, error)  # the service decides anew from the chain
-    finally:
+        with desk.board.hold(key) as mine:
+            yield mine
         if mine:
-            desk.board.release(key)
+            tally.done(kind, "ok")
+    except OstrakaError as error:
+        log.warning("%s: %s", key, error)
+        tally.done(kind, "refused")
+    except redis.RedisError as error:
+        log.warning("%s: the queue's server is away (%s)", key, error)
+    except Exception as error:
+        log.exception("%s broke", key)
+        tally.broke(kind, key, f"{type(error).__name__}: {error}")
 
 
 def make_tasks(desk: Desk) -> Celery:
@@ -51,7 +57,7 @@ def make_tasks(desk: Desk) -> Celery:
 
     def replica(job_id: int, index: int, claimed: list[int] | None) -> None:
         """The primary generates; when it is done the others check its tokens. A primary that fails is succeeded by the next."""
-        with _leased(desk, f"replica:{job_id}:{index}", TASK_LIMIT_S) as mine:
+        with _leased(desk, f"replica:{job_id}:{index}") as mine:
             if not mine:
                 return
             tokens = work.run_replica(desk, job_id, index, claimed)

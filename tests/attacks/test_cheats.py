@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.network, pytest.mark.model]
 QUESTION = "What is the capital of France?"
 
 # Three nodes that each hold the whole model. The cheat is the only one with the fast kernel, so it is the primary and streams first.
-NODES = tuple(NodeSpec(memory_mb=200, kernel=kernel) for kernel in ("int8", "fp32", "fp32"))
+NODES = (NodeSpec(memory_mb=200), *[NodeSpec(memory_mb=200, kernel="fp32", twins=False)] * 2)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def honest():
 
 
 def network_of(folder, fault):
-    nodes = (NodeSpec(memory_mb=200, kernel="int8", fault=fault), *NODES[1:])
+    nodes = (NodeSpec(memory_mb=200, fault=fault), *NODES[1:])
     return Devnet(DevnetSpec(folder=folder, cache=cache_folder(), nodes=nodes))
 
 

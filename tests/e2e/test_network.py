@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import httpx
 import pytest
 from tests.kit.alone import MODEL, alone
 
@@ -74,6 +75,19 @@ def test_a_sampled_answer_is_drawn_alike_by_three_replicas_and_by_a_single_proce
     refused = ostraka("job", "submit", MODEL, QUESTION, "--top-k", "5")
     assert refused.returncode == 2
     assert "top_k: 5 means nothing at temperature 0" in refused.stderr
+
+
+def test_the_orchestrator_says_what_it_is_doing(client, ostraka):
+    client.generate(MODEL, "Say hi.", replicas=1, max_tokens=2).result()
+    seen = json.loads(ostraka("orchestrator", "status", "--json").stdout)
+    assert seen["nodes_serving"] == 6
+    assert seen["jobs"]["final"] >= 1
+    assert seen["tasks"]["match ok"] >= 1
+    assert seen["dead_letters"] == []
+    told = ostraka("orchestrator", "status").stdout
+    assert "6 serving" in told
+    page = httpx.get(f"{client.profile.orchestrator_url}/metrics").text
+    assert "ostraka_nodes_serving 6.0" in page
 
 
 def test_one_replica_is_possible_and_says_so(client):

@@ -6,9 +6,8 @@ import functools
 import tempfile
 from pathlib import Path
 
-from tests.worker.engine.tiny import write_gguf
-
 from ostraka_worker.convert import convert_gguf
+from ostraka_worker.zoo.tiny import write_gguf
 
 
 @functools.cache

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 
 import pytest
 
 from ostraka.errors import Unavailable
+from ostraka_orchestrator import board as board_module
 from ostraka_orchestrator.board import Board, Heartbeat, PlannedReplica
 
 BEAT = Heartbeat(node_id=3, endpoint="127.0.0.1:1", memory_bytes=10, speed=5.0, time=0, span=("ab", 0, 4))
@@ -57,8 +60,46 @@ def test_a_lease_is_given_once_and_runs_out(board):
     assert not board.lease("x", 1)
     time.sleep(1.1)
     assert board.lease("x", 60)
-    board.release("x")
-    assert board.lease("x", 60)
+    assert board.is_leased("x")
+    assert not board.is_leased("y")
+
+
+def test_what_is_held_is_held_by_one_for_as_long_as_it_takes(board, monkeypatch):
+    monkeypatch.setattr(board_module, "HOLD_TTL_S", 1)
+    with board.hold("x") as mine, board.hold("x") as other:
+        assert mine
+        assert not other
+        time.sleep(1.6)  # longer than the lease, which is renewed
+        assert board.is_leased("x")
+    assert not board.is_leased("x")
+    with pytest.raises(ZeroDivisionError), board.hold("x"):
+        raise ZeroDivisionError
+    assert not board.is_leased("x")
+
+
+def test_a_holder_who_dies_is_missed_soon(board, monkeypatch):
+    monkeypatch.setattr(board_module, "HOLD_TTL_S", 1)
+    script = f"""
+import os, time
+from ostraka_orchestrator import board as module
+module.HOLD_TTL_S = 1
+with module.Board({board.url!r}).hold("x") as mine:
+    assert mine
+    os.kill(os.getpid(), 9)
+"""
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -9
+    assert board.is_leased("x")
+    time.sleep(1.2)
+    with board.hold("x") as mine:
+        assert mine
+
+
+def test_a_server_that_came_back_empty_does_not_let_a_second_one_in(board, monkeypatch):
+    monkeypatch.setattr(board_module, "HOLD_TTL_S", 1)
+    with board.hold("x"):
+        board.redis.flushall()
+        time.sleep(0.5)
+        assert board.is_leased("x")
 
 
 def test_a_dead_queue_is_named():

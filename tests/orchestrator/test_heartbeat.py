@@ -1,19 +1,34 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
+import redis
 from eth_account import Account
 from eth_account.messages import encode_defunct
+from fastapi.testclient import TestClient
 
 from ostraka.crypto.keys import new_key
 from ostraka.errors import BadFrame, BadSignature
-from ostraka_orchestrator.api import check_heartbeat
+from ostraka_orchestrator.api import check_heartbeat, make_api
 from ostraka_orchestrator.state import NodeEntry, State
 
 KEY = new_key()
 STATE = State(nodes={1: NodeEntry("operator", KEY.address, "e")})
 NOW = 1_000_000
+
+
+def test_a_queue_that_is_away_is_a_503_and_no_traceback():
+    class Board:
+        def __getattr__(self, name):
+            raise redis.ConnectionError("connection refused")
+
+    desk = SimpleNamespace(board=Board(), config=SimpleNamespace(queue_url="redis://127.0.0.1:1/0"), sender=KEY)
+    metrics = SimpleNamespace(text=lambda: b"", snapshot=dict)
+    answer = TestClient(make_api(desk, lambda: STATE, metrics), raise_server_exceptions=False).get("/v1/nodes")
+    assert answer.status_code == 503
+    assert answer.json()["error"] == "Unavailable"
 
 
 def signed(key=KEY, **changes):

@@ -4,7 +4,7 @@ import pytest
 
 from ostraka.chain import events as ev
 from ostraka.types import BlockSpan, JobState, NodeStatus
-from ostraka_orchestrator.decide import Blame, Conclude, Expire, Match, Settle, Windows, decide
+from ostraka_orchestrator.decide import Blame, Conclude, Expire, Match, Settle, Windows, decide, next_replicas
 from ostraka_orchestrator.state import State, apply_all, bits
 
 ME = "0xOrchestrator"
@@ -169,3 +169,17 @@ def test_command_keys_tell_commands_apart():
 
 def test_a_bitmap_lists_replicas():
     assert bits(0b10100) == {2, 4}
+
+
+def test_the_first_replica_generates_and_the_others_check_its_tokens():
+    assert next_replicas(0, {}) == []
+    assert next_replicas(3, {}) == [(0, None)]
+    assert next_replicas(3, {0: {"tokens": [5, 6]}}) == [(1, [5, 6]), (2, [5, 6])]
+    assert next_replicas(3, {0: {"tokens": [5, 6]}, 2: {"tokens": [5, 6]}}) == [(1, [5, 6])]
+    assert next_replicas(3, {i: {"tokens": [5]} for i in range(3)}) == []
+
+
+def test_a_replica_that_failed_is_succeeded_by_the_next():
+    assert next_replicas(3, {0: {"error": "gone"}}) == [(1, None)]
+    assert next_replicas(3, {0: {"error": "gone"}, 1: {"tokens": [7]}}) == [(2, [7])]
+    assert next_replicas(3, {i: {"error": "gone"} for i in range(3)}) == []

@@ -14,8 +14,9 @@ class WorkerConfig:
     key: Path  # the node's hot signer key; the operator's cold key stays off this machine
     state: Path  # commitments and traces are kept here; losing it can cost the job lock
     listen: str = "127.0.0.1:0"  # host:port for other nodes; 0.0.0.0:PORT to be reached from other machines
-    memory_bytes: int = 256 << 20  # how much of the model this node may hold, as stored
+    memory_bytes: int = 256 << 20  # how much of the model this node may hold
+    cache_bytes: int = 4 << 30  # disk for fetched blocks; more lets a node change its span without fetching again
     threads: int = 1  # torch threads; more than the free cores makes everything slower
-    kernel: str | None = None  # int8 or fp32; None lets the start-up probe choose
+    kernel: str | None = None  # native, int8, fp32 or cuda; None lets the start-up probe choose
     heartbeat_s: float = 2.0
     fault: str = ""  # deliberate misbehaviour, for demos and attack tests

@@ -17,7 +17,7 @@ from ostraka.chain.transactions import Mined
 from ostraka.crypto.eip712 import check_signer, commitment, receipt_message, sign
 from ostraka.crypto.trace import Digests, Result, make_result
 from ostraka.errors import BadFrame, OstrakaError, TransactionFailed
-from ostraka.types import JobState
+from ostraka.types import JobId, JobState
 from ostraka.wire.grpc_transport import Peer
 from ostraka.wire.job_input import decode_input
 from ostraka.wire.messages import Attest, Attested, Done, Open, Run, SignedReceipt, Token, pack_digests
@@ -179,7 +179,7 @@ class Lead:
         record = self.records.load(job_id, replica)
         if record is None or record.revealed:
             return True
-        state = self.market.job(job_id).state
+        state = self.market.job(JobId(job_id)).state
         if state.takes_commits:
             return False
         if state is JobState.REVEALING and not self.market.is_revealed(job_id, replica):

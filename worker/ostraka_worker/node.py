@@ -15,7 +15,7 @@ import numpy as np
 from ostraka.chain import Market
 from ostraka.crypto.eip712 import assignment_message, check_signer
 from ostraka.errors import BadFrame, BadSignature, ConfigError, StakeTooLow, UnknownJob
-from ostraka.types import Assignment, NodeId
+from ostraka.types import Address, Assignment, JobId, NodeId
 from ostraka.wire.grpc_transport import Peer
 from ostraka.wire.job_input import decode_terms
 from ostraka.wire.messages import (
@@ -133,7 +133,7 @@ class Node:
 
     def _check_route(self, route: Route, input_digest: bytes) -> Assignment:
         """Reads the chain: the job must be open, be for this model and input, and its orchestrator must have signed."""
-        job = self.market.job(route.job_id)
+        job = self.market.job(JobId(route.job_id))
         if not job.state.takes_commits:
             raise UnknownJob(f"job {route.job_id}: it is {job.state.name.lower()}, not open for work")
         if job.model_id != self.model_id or route.model_id != self.model_id:
@@ -144,7 +144,7 @@ class Node:
             raise BadFrame(f"job {route.job_id}: replica {route.replica} of {job.replicas}")
         assignment = route.assignment()
         message = assignment_message(self.identity.domain, assignment)
-        check_signer(message, route.signature, job.orchestrator, "assignment")
+        check_signer(message, route.signature, Address(job.orchestrator), "assignment")
         free = self.market.free_stake(self.market.node(NodeId(self.identity.node_id)).operator)
         if free < job.stage_lock:
             raise StakeTooLow(f"job {route.job_id}: locks {job.stage_lock} of stake, {free} is free")

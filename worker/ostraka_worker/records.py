@@ -55,7 +55,8 @@ class Records:
 
     def digests(self, job_id: int, replica: int) -> Digests | None:
         try:
-            return np.load(self._folder(job_id, replica) / "digests.npy", allow_pickle=False)
+            found: Digests = np.load(self._folder(job_id, replica) / "digests.npy", allow_pickle=False)
+            return found
         except (OSError, ValueError):
             return None
 

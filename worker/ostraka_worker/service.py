@@ -20,7 +20,7 @@ from ostraka.crypto.canonical import canonical_json
 from ostraka.crypto.keys import Key, load_key
 from ostraka.errors import ConfigError, HashMismatch, OstrakaError, StakeTooLow, TransactionFailed, UsageError
 from ostraka.model import Manifest, load_manifest
-from ostraka.store import ContentStore, cid_of_digest, open_store
+from ostraka.store import CachedStore, ContentStore, LocalStore, cid_of_digest, open_store
 from ostraka.types import OSTR, BlockSpan, ModelId, NodeId
 from ostraka.wire.grpc_transport import serve as serve_grpc
 from ostraka_worker.attest import Identity
@@ -38,6 +38,18 @@ log = logging.getLogger("ostraka.node")
 MAX_MANIFEST_BYTES = 1 << 20
 RETRY_S = 5.0
 SESSION_IDLE_S = 300.0  # longer than any stage waits for a step
+
+
+class _Tenths:
+    """Logs how much has come, ten times at most."""
+
+    def __init__(self, what: str) -> None:
+        self._what, self._said = what, 0
+
+    def __call__(self, done: int, total: int) -> None:
+        if (tenth := done * 10 // max(total, 1)) > self._said:
+            self._said = tenth
+            log.info("%s: %d of %d MB", self._what, done // 10**6, total // 10**6)
 
 
 @dataclass
@@ -76,6 +88,8 @@ class Service:
         records = Records(config.state / "records")
         node = Node(identity, market, records, Lead(identity, market, sender, records), fault)
         store = open_store(config.profile.store_url)
+        if not isinstance(store, LocalStore):
+            store = CachedStore(store, config.state / "blocks", config.cache_bytes)
         return Service(config, key, market, sender, store, kernel, node_id, node, measure_speed(kernel))
 
     # ── blocks ──
@@ -83,9 +97,15 @@ class Service:
     def load(self, model_id: ModelId, span: BlockSpan) -> tuple[Stage, Manifest]:
         """Fetches, checks and loads a span. A block whose hash is wrong is refused by name, and nothing is claimed."""
         manifest = load_manifest(self.store.get(cid_of_digest(model_id), max_bytes=MAX_MANIFEST_BYTES))
-        needed = sum(b.bytes for b in manifest.blocks[span.start : span.stop])
+        needed = sum(b.held_bytes for b in manifest.blocks[span.start : span.stop])
         if needed > self.config.memory_bytes:
             raise ConfigError(f"span {span}: needs {needed} bytes, this node offers {self.config.memory_bytes}")
+
+        if isinstance(self.store, CachedStore):
+            blocks = manifest.blocks[span.start : span.stop]
+            self.store.bring(
+                [(block.cid, block.bytes) for block in blocks], _Tenths(f"fetching {manifest.name} {span}")
+            )
 
         def fetch(index: int) -> bytes:
             block = manifest.blocks[index]

@@ -1,6 +1,6 @@
 """Routes: R disjoint chains of serving nodes for one job.
 
-Each route is a shortest path over block borders, where the cost of a node is the time it needs, stretched by a factor drawn
+Each route is a shortest path (`paths.Router`), where the cost of a node is the time it needs, stretched by a factor drawn
 from the job's seed: near-equal nodes share the work, and nobody can foretell which of them a job will get. Routes are taken one
 after the other from the nodes left; when that paints itself into a corner, other draws are tried.
 """
@@ -8,11 +8,14 @@ after the other from the nodes left; when that paints itself into a corner, othe
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from math import inf
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from ostraka.errors import NoRoute
 from ostraka.types import BlockSpan, NodeId, Stage
+from ostraka_orchestrator.planner.links import Floats, Links
+from ostraka_orchestrator.planner.paths import Path, Router
 from ostraka_orchestrator.planner.shape import ModelShape, NodeProfile
 
 DRAWS = 64
@@ -31,20 +34,29 @@ def work_shares(shape: ModelShape, spans: Sequence[BlockSpan]) -> list[int]:
 
 
 def choose_routes(
-    shape: ModelShape, nodes: Sequence[NodeProfile], replicas: int, seed: bytes
+    shape: ModelShape,
+    nodes: Sequence[NodeProfile],
+    replicas: int,
+    seed: bytes,
+    links: Links | None = None,
+    region: int = 0,
+    served: Mapping[NodeId, float] | None = None,
 ) -> list[tuple[Stage, ...]]:
     """R routes without a common node or operator, the fastest first.
 
-    Raises `NoRoute` with the number of routes that could be formed.
+    `links` and the requester's `region` make far nodes cost more; `served`, the work each node had of late, spreads jobs in proportion
+    to speed × stake. Raises `NoRoute` with the number of routes that could be formed.
     """
-    serving = [n for n in nodes if n.span is not None]
+    serving = tuple(n for n in nodes if n.span is not None)
+    router = Router(shape, serving, links or Links.none(1 + max((n.region for n in serving), default=0)))
+    work = None if served is None else np.array([served.get(n.node_id, 0.0) for n in serving])
     most = 0
     for draw in range(DRAWS):
-        stretch = {n.node_id: 1 + SPREAD * _unit(seed, draw, n.node_id) for n in serving}
-        routes = _disjoint(shape, serving, replicas, stretch)
-        if len(routes) == replicas:
-            return sorted(routes, key=lambda r: _seconds(shape, serving, r))
-        most = max(most, len(routes))
+        stretch = np.array([1 + SPREAD * _unit(seed, draw, n.node_id) for n in serving])
+        paths = _disjoint(router, replicas, region, work, stretch)
+        if len(paths) == replicas:
+            return [_stages(router, path) for path in sorted(paths, key=lambda p: p.seconds)]
+        most = max(most, len(paths))
     raise NoRoute(
         f"replicas: {replicas} disjoint routes over {shape.blocks} blocks are wanted, "
         f"the {len(serving)} nodes that serve them form {most}; ask for fewer replicas or wait for more nodes"
@@ -57,52 +69,21 @@ def _unit(seed: bytes, draw: int, node_id: NodeId) -> float:
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
-def _disjoint(
-    shape: ModelShape, nodes: list[NodeProfile], replicas: int, stretch: dict[NodeId, float]
-) -> list[tuple[Stage, ...]]:
-    routes: list[tuple[Stage, ...]] = []
-    free = nodes
-    while len(routes) < replicas:
-        path = _shortest(shape, free, stretch)
+def _disjoint(router: Router, replicas: int, region: int, served: Floats | None, stretch: Floats) -> list[Path]:
+    paths: list[Path] = []
+    used: set[str] = set()
+    while len(paths) < replicas:
+        without = [i for i, n in enumerate(router.nodes) if n.operator in used]
+        path = router.path(region, served=served, stretch=stretch, without=without)
         if path is None:
             break
-        spans = [span for _, span in path]
-        shares = work_shares(shape, spans)
-        routes.append(tuple(Stage(n.node_id, s.start, s.stop, w) for (n, s), w in zip(path, shares, strict=True)))
-        used = {n.operator for n, _ in path}
-        free = [n for n in free if n.operator not in used]
-    return routes
+        paths.append(path)
+        used |= {router.nodes[i].operator for i in path.chosen}
+    return paths
 
 
-def _shortest(
-    shape: ModelShape, nodes: list[NodeProfile], stretch: dict[NodeId, float]
-) -> list[tuple[NodeProfile, BlockSpan]] | None:
-    cost = [0.0] + [inf] * shape.blocks
-    back: list[tuple[NodeProfile, int] | None] = [None] * (shape.blocks + 1)
-    for border in range(shape.blocks):  # spans only lead forward, so borders in order is a topological order
-        if cost[border] == inf:
-            continue
-        for node in nodes:
-            if node.span is None or node.span.start != border:  # a node serves its span whole
-                continue
-            reached = node.span.stop
-            time = cost[border] + node.seconds(shape, BlockSpan(border, reached)) * stretch[node.node_id]
-            if time < cost[reached]:
-                cost[reached], back[reached] = time, (node, border)
-    if cost[shape.blocks] == inf:
-        return None
-    path, border = [], shape.blocks
-    while border:
-        step = back[border]
-        assert step is not None
-        node, start = step
-        path.append((node, BlockSpan(start, border)))
-        border = start
-    path.reverse()
-    # a node serves one span, so a path that only leads forward never meets it twice
-    return path
-
-
-def _seconds(shape: ModelShape, nodes: list[NodeProfile], route: tuple[Stage, ...]) -> float:
-    by_id = {n.node_id: n for n in nodes}
-    return sum(by_id[s.node_id].seconds(shape, s.span) for s in route)
+def _stages(router: Router, path: Path) -> tuple[Stage, ...]:
+    chosen = [router.nodes[i] for i in path.chosen]
+    spans = [n.span for n in chosen if n.span is not None]
+    shares = work_shares(router.shape, spans)
+    return tuple(Stage(n.node_id, s.start, s.stop, w) for n, s, w in zip(chosen, spans, shares, strict=True))

@@ -10,14 +10,22 @@ from ostraka.types import BlockSpan, NodeId
 
 @dataclass(frozen=True)
 class ModelShape:
-    """Bytes held and work done (multiply–adds per position) by each block."""
+    """Bytes held and work done (multiply–adds per position) by each block; `out_bytes` leave it per position.
+
+    The last block's `out_bytes` go back to the requester. None given means that links cost no more than their latency.
+    """
 
     bytes_: tuple[int, ...]
     work: tuple[int, ...]
+    out_bytes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.bytes_) != len(self.work) or not self.work:
             raise ValueError(f"model shape: {len(self.bytes_)} sizes for {len(self.work)} works")
+        if not self.out_bytes:
+            object.__setattr__(self, "out_bytes", (0,) * len(self.work))
+        if len(self.out_bytes) != len(self.work):
+            raise ValueError(f"model shape: {len(self.out_bytes)} outputs for {len(self.work)} works")
         object.__setattr__(self, "_bytes_sum", (0, *accumulate(self.bytes_)))
         object.__setattr__(self, "_work_sum", (0, *accumulate(self.work)))
 
@@ -36,7 +44,11 @@ class ModelShape:
 
 @dataclass(frozen=True)
 class NodeProfile:
-    """A node that is ready to serve. `speed` is multiply–adds per second, as the node measured it."""
+    """A node that is ready to serve. `speed` is multiply–adds per second, as the node measured it.
+
+    `load` counts the requests before a new one, as a share of one or more; `region` is a row of the swarm's `Links`; `stake` is in
+    units of the least stake, since only its ratio between nodes matters here.
+    """
 
     node_id: NodeId
     operator: str
@@ -44,6 +56,9 @@ class NodeProfile:
     speed: float
     endpoint: str = ""
     span: BlockSpan | None = None  # what it serves now; None while it waits for a placement
+    region: int = 0
+    load: float = 0.0
+    stake: float = 1.0
 
     def seconds(self, shape: ModelShape, span: BlockSpan) -> float:
         """Time for one position through `span`."""

@@ -57,6 +57,11 @@ class Contracts:
             except BlockNotFound:
                 return None
 
+    def events(self, first: int, last: int) -> list[ev.Event]:
+        """Everything that the deployment's contracts said in chain blocks `first` … `last`, both included, in order."""
+        with chain_errors():
+            return ev.fetch(self.web3, self.deployment, first, last)
+
     def _events(self, *kinds: type[ev.Event]) -> Iterable[ev.Event]:
         with chain_errors():
             found = ev.fetch(

@@ -1,14 +1,21 @@
-"""Sending transactions: one nonce at a time for each key, simulated first, and refusals told by the contract's own names."""
+"""Sending transactions: one nonce at a time for each key, simulated first, and refusals told by the contract's own names.
+
+A transaction is signed once and then sent until it is mined: over an endpoint that is away for a while, and with a higher fee under the
+same nonce when nobody mines it. So an answer that got lost on its way never makes one call into two transactions.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from eth_abi.abi import decode as abi_decode
 from eth_account import Account
+from eth_account.datastructures import SignedTransaction
+from hexbytes import HexBytes
 from web3 import Web3
 from web3.contract.contract import ContractFunction
 from web3.exceptions import ContractLogicError, TimeExhausted, TransactionNotFound, Web3RPCError, Web3ValueError
@@ -20,8 +27,12 @@ from ostraka.crypto.keys import Key
 from ostraka.errors import ChainUnreachable, TransactionFailed
 
 GAS_MARGIN = 1.2  # estimates are exact only for the state they were made on
-RECEIPT_TIMEOUT_S = 120.0
+PATIENCE_S = 120.0  # how long a transaction may take, and how long an endpoint may be away meanwhile
+BUMP_AFTER_S = 20.0  # then the fee is raised
+BUMP = 1.25  # at least 1.1: nodes refuse a replacement that pays hardly more
 POLL_S = 0.1
+AWAY_POLL_S = 0.5
+_HAS_IT = ("already known", "already imported", "known transaction", "underpriced")
 _nonce_locks: dict[str, threading.Lock] = {}
 _locks_guard = threading.Lock()
 
@@ -38,8 +49,8 @@ class Mined:
 
 def explain(error: Exception) -> TransactionFailed:
     """The contract's custom error by name, with its arguments: `PriceCapTooLow(priceCap=1, price=3)`."""
-    data = getattr(error, "data", None)
-    if isinstance(data, str) and data.startswith("0x") and len(data) >= 10:
+    data = _revert_data(getattr(error, "data", None))
+    if data is not None:
         raw = bytes.fromhex(data[2:])
         entry = error_signatures().get(raw[:4])
         if entry is not None:
@@ -52,6 +63,13 @@ def explain(error: Exception) -> TransactionFailed:
             return TransactionFailed(f"the contract refused: {name}({said})", name, tuple(values))
     text: str = str(error.args[0]) if error.args else str(error)
     return TransactionFailed(f"the chain refused the transaction: {text}")
+
+
+def _revert_data(data: object) -> str | None:
+    """What the contract said, in hex. Most nodes give it as it is; Ganache puts it into an object, as `result`, others as `data`."""
+    if isinstance(data, dict):
+        return _revert_data(data.get("result") or data.get("data"))
+    return data if isinstance(data, str) and data.startswith("0x") and len(data) >= 10 else None
 
 
 def _abi_type(entry: dict[str, Any]) -> str:
@@ -98,30 +116,93 @@ class Sender:
     def _base(self, value: int) -> TxParams:
         return {"from": self.address, "value": value}  # type: ignore[typeddict-item]
 
-    def _run(self, build: Any) -> Mined:
-        with chain_errors(), self._lock:
-            try:
-                transaction = build()  # simulates, through eth_estimateGas
-                if transaction["gas"] != 21_000:
-                    transaction["gas"] = int(transaction["gas"] * GAS_MARGIN)
-                transaction["nonce"] = self.web3.eth.get_transaction_count(self._account, "pending")
-                transaction["chainId"] = self.web3.eth.chain_id
-                if "maxFeePerGas" not in transaction:
-                    transaction["gasPrice"] = self.web3.eth.gas_price * 2
-                signed = Account.sign_transaction(transaction, self.key.secret)
-                sent = self.web3.eth.send_raw_transaction(signed.raw_transaction)
-            except (ContractLogicError, Web3RPCError, Web3ValueError) as error:
-                raise explain(error) from error
-            receipt = self._wait(sent)
+    def _run(self, build: Callable[[], dict[str, Any]]) -> Mined:
+        end = time.monotonic() + PATIENCE_S
+        with self._lock:
+            while True:
+                transaction = self._patiently(lambda: self._prepare(build), end)
+                mined = self._until_mined(transaction, end)
+                if mined is not None:
+                    break  # else another program used this key's nonce: simulate anew
+        receipt, sent = mined
         if receipt["status"] != 1:
             raise TransactionFailed(f"transaction 0x{bytes(sent).hex()} was mined but reverted")
         return Mined(bytes(sent), receipt["gasUsed"], receipt["blockNumber"], list(receipt["logs"]))
 
-    def _wait(self, sent: Any) -> Any:
-        end = time.monotonic() + RECEIPT_TIMEOUT_S
-        while time.monotonic() < end:
+    def _prepare(self, build: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        try:
+            transaction = build()  # simulates, through eth_estimateGas
+        except (ContractLogicError, Web3RPCError, Web3ValueError) as error:
+            raise explain(error) from error
+        if transaction["gas"] != 21_000:
+            transaction["gas"] = int(transaction["gas"] * GAS_MARGIN)
+        transaction["nonce"] = self.web3.eth.get_transaction_count(self._account, "latest")
+        transaction["chainId"] = self.web3.eth.chain_id
+        if "maxFeePerGas" not in transaction:
+            transaction["gasPrice"] = self.web3.eth.gas_price * 2
+        return transaction
+
+    def _until_mined(self, transaction: dict[str, Any], end: float) -> tuple[Any, HexBytes] | None:
+        """The receipt, and the hash of the version that was mined; None where the nonce was used for something else."""
+        hashes: list[HexBytes] = []
+        version = self._sign(transaction)
+        bump_at = time.monotonic() + BUMP_AFTER_S
+        while True:
             try:
-                return self.web3.eth.get_transaction_receipt(sent)
-            except (TransactionNotFound, TimeExhausted):
-                time.sleep(POLL_S)
-        raise ChainUnreachable(f"chain: transaction 0x{bytes(sent).hex()} is not mined after {RECEIPT_TIMEOUT_S:.0f} s")
+                with chain_errors():
+                    if version.hash not in hashes:
+                        hashes.append(version.hash)  # before it is sent: the answer may get lost
+                        self._broadcast(version, transaction["nonce"])
+                    for sent in reversed(hashes):
+                        if (receipt := self._receipt(sent)) is not None:
+                            return receipt, sent
+                    if self.web3.eth.get_transaction_count(self._account, "latest") > transaction["nonce"]:
+                        return next(((r, h) for h in hashes if (r := self._receipt(h)) is not None), None)
+                pause = POLL_S
+            except ChainUnreachable:
+                pause = AWAY_POLL_S
+                hashes = [sent for sent in hashes if sent != version.hash]  # it may not have arrived: send it again
+            now = time.monotonic()
+            if now > end:
+                known = f"0x{bytes(version.hash).hex()}"
+                raise ChainUnreachable(f"chain: transaction {known} is not mined after {PATIENCE_S:.0f} s")
+            if now > bump_at:
+                transaction = _dearer(transaction)
+                version, bump_at = self._sign(transaction), now + BUMP_AFTER_S
+            time.sleep(pause)
+
+    def _broadcast(self, version: SignedTransaction, nonce: int) -> None:
+        try:
+            self.web3.eth.send_raw_transaction(version.raw_transaction)
+        except (ContractLogicError, Web3RPCError, Web3ValueError) as error:
+            # What the node has already, or what was mined meanwhile, is no refusal: receipts will tell.
+            waiting = any(words in str(error).lower() for words in _HAS_IT)
+            if not waiting and self.web3.eth.get_transaction_count(self._account, "latest") <= nonce:
+                raise explain(error) from error
+
+    def _sign(self, transaction: dict[str, Any]) -> SignedTransaction:
+        signed: SignedTransaction = Account.sign_transaction(transaction, self.key.secret)
+        return signed
+
+    def _receipt(self, sent: HexBytes) -> Any | None:
+        try:
+            return self.web3.eth.get_transaction_receipt(sent)
+        except (TransactionNotFound, TimeExhausted):
+            return None
+
+    def _patiently(self, ask: Callable[[], dict[str, Any]], end: float) -> dict[str, Any]:
+        """`ask`, again while no endpoint answers."""
+        while True:
+            try:
+                with chain_errors():
+                    return ask()
+            except ChainUnreachable:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(AWAY_POLL_S)
+
+
+def _dearer(transaction: dict[str, Any]) -> dict[str, Any]:
+    """The same under the same nonce, for a fee that makes nodes take it in the other's place."""
+    fees = ("gasPrice", "maxFeePerGas", "maxPriorityFeePerGas")
+    return {**transaction, **{fee: int(transaction[fee] * BUMP) + 1 for fee in fees if fee in transaction}}

@@ -15,10 +15,12 @@ from rich.table import Table
 from ostraka.cli.devnet import cache_folder, leave_on_signals
 from ostraka.cli.output import err, ostr, out
 from ostraka.cli.progress import reporter
+from ostraka.client.orchestrator import OrchestratorApi
 from ostraka.errors import JobFailed
 
 if TYPE_CHECKING:
     from ostraka.devnet.demo import DemoFacts, JobFacts
+    from ostraka.devnet.network import Devnet
 
 
 def demo(
@@ -39,7 +41,7 @@ def demo(
             with reporter() as report:
                 network._report = report
                 network.up()
-            _introduce(network.nodes)
+            _introduce(network)
             facts = run_demo(network, _start, lambda piece: print(piece, end="", flush=True), _show_job)
         finally:
             network.down()
@@ -51,14 +53,23 @@ def demo(
         raise JobFailed(f"balances: {facts.balance_drift} wei appeared or vanished; this is a bug, please report it")
 
 
-def _introduce(nodes: list) -> None:  # type: ignore[type-arg]
+def _introduce(network: Devnet) -> None:
+    """As the nodes themselves report it: what they were asked for, this machine may not have."""
     table = Table(title="Six workers, as unlike as one machine can make them", title_justify="left")
     for heading in ("node", "memory", "threads", "SIMD", "integer kernel", "behaviour"):
         table.add_column(heading)
-    for node in nodes:
-        spec = node.spec
+    reports = {report["node_id"]: report for report in network.node_reports(OrchestratorApi(network.orchestrator_url))}
+    for node in network.nodes:
+        spec, report = node.spec, reports.get(node.node_id, {})
         behaviour = "will cheat in job 2" if spec.fault else "honest"
-        table.add_row(str(node.node_id), f"{spec.memory_mb} MB", str(spec.threads), spec.simd, spec.kernel, behaviour)
+        table.add_row(
+            str(node.node_id),
+            f"{spec.memory_mb} MB",
+            str(spec.threads),
+            report.get("simd", "?"),
+            report.get("kernel", "?"),
+            behaviour,
+        )
     out.print(table)
 
 

@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import psutil
 import typer
@@ -20,6 +22,22 @@ app = typer.Typer(help="A whole network on this machine.", no_args_is_help=True)
 FolderOption = Annotated[Path, typer.Option("--dir", help="Folder for keys, logs and the profile.")]
 STOP_TIMEOUT_S = 30.0
 PID_FILE, READY_FILE = "devnet.pid", "devnet.ready"
+
+
+class Chain(StrEnum):
+    embedded = "embedded"
+    ganache = "ganache"
+    anvil = "anvil"
+
+
+class Store(StrEnum):
+    local = "local"
+    ipfs = "ipfs"
+
+
+class Queue(StrEnum):
+    embedded = "embedded"
+    redis = "redis"
 
 
 def cache_folder() -> Path:
@@ -42,13 +60,21 @@ def _running(folder: Path) -> int | None:
 def up(
     folder: FolderOption = Path("."),
     foreground: Annotated[bool, typer.Option(help="Stay, and stop the network on Ctrl-C.")] = False,
+    chain: Annotated[
+        Chain, typer.Option(help="ganache and anvil come from npm and keep their state in the folder.")
+    ] = Chain.embedded,
+    store: Annotated[
+        Store, typer.Option(help="ipfs starts a daemon of its own (`make ipfs` installs it).")
+    ] = Store.local,
+    queue: Annotated[Queue, typer.Option(help="redis takes this machine's Redis server.")] = Queue.embedded,
 ) -> None:
     """Start chain, store, queue, orchestrator and six nodes; write ostraka.toml."""
+    parts = {"chain": chain.value, "store": store.value, "queue": queue.value}
     folder = folder.absolute()
     if _running(folder):
         raise ConfigError(f"devnet: one is running in {folder}; stop it with `ostraka devnet down`")
     if foreground:
-        run_here(folder)
+        run_here(folder, parts)
         return
     from ostraka.devnet.processes import python
 
@@ -57,7 +83,15 @@ def up(
     log = folder / "devnet.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            python("ostraka.cli", "devnet", "up", "--foreground", "--dir", str(folder)),
+            python(
+                "ostraka.cli",
+                "devnet",
+                "up",
+                "--foreground",
+                "--dir",
+                str(folder),
+                *(word for name, value in parts.items() for word in (f"--{name}", value)),
+            ),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -87,16 +121,17 @@ def leave_on_signals() -> None:
         signal.signal(number, leave)
 
 
-def run_here(folder: Path) -> None:
+def run_here(folder: Path, parts: Mapping[str, Any]) -> None:
     """Runs a network in this process until SIGTERM or Ctrl-C."""
     from ostraka.devnet.network import Devnet
     from ostraka.devnet.spec import DevnetSpec
 
     leave_on_signals()
     folder.mkdir(parents=True, exist_ok=True)
+    spec = DevnetSpec(folder=folder, cache=cache_folder(), **parts)
     (folder / PID_FILE).write_text(str(os.getpid()))
     try:
-        with reporter() as report, Devnet(DevnetSpec(folder=folder, cache=cache_folder()), report) as network:
+        with reporter() as report, Devnet(spec, report) as network:
             (folder / READY_FILE).write_text(network.orchestrator_url)
             out.print(f"The network is up; its profile is {network.profile_path}. Ctrl-C stops it.")
             while True:

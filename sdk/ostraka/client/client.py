@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -12,7 +13,15 @@ from ostraka.client.orchestrator import OrchestratorApi
 from ostraka.client.profile import Profile, load_profile
 from ostraka.client.text import ModelText
 from ostraka.crypto.keys import Key, load_key
-from ostraka.errors import ConfigError, InsufficientFunds, PriceCapTooLow, TransactionFailed, UnknownModel, UsageError
+from ostraka.errors import (
+    ConfigError,
+    InsufficientFunds,
+    PriceCapTooLow,
+    TransactionFailed,
+    Unavailable,
+    UnknownModel,
+    UsageError,
+)
 from ostraka.model import Manifest, load_manifest
 from ostraka.store import ContentStore, HttpStore, cid_of_digest, open_store
 from ostraka.types import OSTR, ModelId
@@ -20,6 +29,7 @@ from ostraka.wire.job_input import JobInput
 from ostraka.wire.sampling import GREEDY, Sampling, make_sampling
 
 MAX_MANIFEST_BYTES = 1 << 20
+DELIVER_AGAIN_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -177,8 +187,20 @@ class Client:
         except TransactionFailed as error:
             raise UsageError(f"job: {error}") from error
         job_id = self.market.submitted_id(mined)
-        self.orchestrator.send_input(job_id, job.encode())
+        self._deliver(job_id, job.encode(), deadline_s)
         return Generation(self, job_id, self._text(info), gas, deadline_s, job.sampling)
+
+    def _deliver(self, job_id: int, data: bytes, deadline_s: float) -> None:
+        """The escrow is paid by now, so an orchestrator that is away for a moment is waited for."""
+        end = time.monotonic() + deadline_s
+        while True:
+            try:
+                self.orchestrator.send_input(job_id, data)
+                return
+            except Unavailable as error:
+                if time.monotonic() > end:
+                    raise type(error)(f"job {job_id}: {error}; the escrow comes back after the deadline") from error
+                time.sleep(DELIVER_AGAIN_S)
 
     def _job(
         self, model: str, prompt: str, max_tokens: int, chat: bool, sampling: Sampling = GREEDY

@@ -27,6 +27,10 @@ class OrchestratorApi:
     def health(self) -> dict[str, Any]:
         return dict(self._json("GET", "/healthz"))
 
+    def status(self) -> dict[str, Any]:
+        """What it is doing: jobs by state, nodes, tasks that wait, ended or broke."""
+        return dict(self._json("GET", "/v1/status"))
+
     def send_input(self, job_id: int, data: bytes) -> None:
         self._json("POST", f"/v1/jobs/{job_id}/input", content=data)
 

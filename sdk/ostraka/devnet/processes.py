@@ -44,6 +44,8 @@ class Child:
     name: str
     process: subprocess.Popen[bytes]
     log: Path
+    command: Sequence[str]
+    environment: Mapping[str, str]
 
     @property
     def pid(self) -> int:
@@ -94,9 +96,28 @@ class Processes:
                 start_new_session=True,
                 preexec_fn=_die_with_parent,
             )
-        child = Child(name, process, log)
+        child = Child(name, process, log, list(command), dict(environment or {}))
         self.children.append(child)
         return child
+
+    def named(self, name: str) -> Child:
+        """The child of that name. Raises `KeyError`."""
+        for child in self.children:
+            if child.name == name:
+                return child
+        raise KeyError(name)
+
+    def kill(self, name: str) -> None:
+        """kill -9: no manners, no goodbye. The child stays on the list, dead, until it is started again."""
+        child = self.named(name)
+        child.signal(signal.SIGKILL)
+        child.process.wait()
+
+    def start_again(self, name: str) -> Child:
+        """The same command anew, for a child that has ended."""
+        old = self.named(name)
+        self.children.remove(old)
+        return self.start(name, old.command, old.environment)
 
     def stop(self) -> None:
         """SIGTERM, then SIGKILL for whoever does not listen. Returns when all are gone."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from ostraka.types import OSTR
 
@@ -13,26 +14,61 @@ ACCOUNTS = 32
 MAX_NODES = FIRST_SIGNER - FIRST_OPERATOR
 
 
+ChainKind = Literal["embedded", "ganache", "anvil"]
+StoreKind = Literal["local", "ipfs"]
+QueueKind = Literal["embedded", "redis"]
+
+SIMD_FLAGS: dict[str, frozenset[str]] = {
+    "default": frozenset(),
+    "avx2": frozenset({"avx2", "fma"}),
+    "avx512": frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl"}),
+}
+
+
 @dataclass(frozen=True)
 class NodeSpec:
     """One worker: what it declares, and how its process is made unlike the others."""
 
     memory_mb: int = 256
     threads: int = 1
-    simd: str = ""  # ATEN_CPU_CAPABILITY: default, avx2 or avx512; empty leaves it to torch
-    kernel: str = ""  # int8 or fp32; empty leaves it to the probe
+    simd: str = ""  # the highest level it may use: default, avx2 or avx512; empty is what the CPU has
+    kernel: str = ""  # native, int8, fp32 or cuda; empty leaves it to the probe
+    twins: bool = True  # whether it may use the C twins of the kernels
     fault: str = ""
 
+    def environment(self, cpu_flags: frozenset[str]) -> dict[str, str]:
+        """What makes the process of this node as the spec says, on a CPU with `cpu_flags`.
 
-# 3 replicas × 2 stages of unlike memory. Any two of them hold the model, no one alone does.
+        A level that the CPU lacks is not asked for: torch believes what it is told and dies of an illegal instruction.
+        """
+        found = {"OMP_NUM_THREADS": str(self.threads), "MKL_NUM_THREADS": str(self.threads)}
+        if self.simd and SIMD_FLAGS[self.simd] <= cpu_flags:
+            found |= {"ATEN_CPU_CAPABILITY": self.simd, "OSTRAKA_SIMD": self.simd}
+        if not self.twins:
+            found["OSTRAKA_NATIVE"] = "off"
+        return found
+
+
+# 3 replicas × 2 stages of unlike memory. Any two of them hold the model, no one alone does. Kernels are left to the probe where not
+# every machine has them: without twins it takes int8 on a CPU that multiplies bytes exactly, else fp32.
 SIX_UNLIKE_NODES = (
-    NodeSpec(memory_mb=120, threads=1, simd="avx512", kernel="int8"),
-    NodeSpec(memory_mb=100, threads=2, simd="avx2", kernel="int8"),
-    NodeSpec(memory_mb=130, threads=1, simd="default", kernel="fp32"),
+    NodeSpec(memory_mb=120, threads=1, simd="avx512"),
+    NodeSpec(memory_mb=100, threads=2, simd="avx2", twins=False),
+    NodeSpec(memory_mb=130, threads=1, simd="default", kernel="fp32", twins=False),
     NodeSpec(memory_mb=110, threads=2, simd="avx512", kernel="fp32"),
-    NodeSpec(memory_mb=140, threads=2, simd="default", kernel="int8"),
-    NodeSpec(memory_mb=105, threads=1, simd="avx2", kernel="fp32"),
+    NodeSpec(memory_mb=140, threads=2, simd="default", twins=False),
+    NodeSpec(memory_mb=105, threads=1, simd="avx2"),
 )
+
+
+def cpu_flags() -> frozenset[str]:
+    """What the CPU can do, in Linux's words; empty where nobody tells."""
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+            lines = [line for line in file if line.startswith("flags")]
+    except OSError:
+        return frozenset()
+    return frozenset(lines[0].partition(":")[2].split()) if lines else frozenset()
 
 
 @dataclass(frozen=True)
@@ -49,5 +85,8 @@ class DevnetSpec:
     stake: int = 2_000 * OSTR
     requester_funds: int = 10_000 * OSTR
     royalty_bps: int = 500
+    chain: ChainKind = "embedded"
+    store: StoreKind = "local"
+    queue: QueueKind = "embedded"
     orchestrator_port: int = 0
     chain_port: int = 0

@@ -63,6 +63,11 @@ class BlockInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     out_bytes: int  # bytes per position that leave it
     wire: str = ""  # format of the rows that leave it; empty: the manifest's
 
+    @property
+    def held_bytes(self) -> int:
+        """What a running block takes, KV caches aside: int4 weights are unpacked to a byte each, and `work` counts weights."""
+        return max(self.bytes, self.work)
+
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A model, as published. Block 0 embeds, the last block is the head, each between is one layer."""

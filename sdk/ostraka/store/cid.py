@@ -108,6 +108,18 @@ def digest_of_cid(cid: str) -> bytes:
     return binary[4:]
 
 
+def is_raw(cid: str) -> bool:
+    """Whether a CID names a raw block: the bytes themselves and no node of a tree."""
+    return parse_cid(cid)[1] == _RAW
+
+
+def text_of_cid(binary: bytes) -> str:
+    """The base32 form of a binary CID. Raises `ValueError` when it is none of ours."""
+    cid = _text(binary)
+    parse_cid(cid)
+    return cid
+
+
 def parse_cid(cid: str) -> bytes:
     """Binary form. Raises `ValueError`: a CID from a peer becomes a file name, so nothing else may pass."""
     if not cid.startswith("b") or not cid[1:].isalnum() or len(cid) > 128:

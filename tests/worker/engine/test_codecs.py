@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from tests.worker.engine.tiny import LAYERS, manifest_of, tiny_model, write_gguf
+from tests.worker.engine.tiny import manifest_of, tiny_model
 
 from ostraka.codec import dump_tensors, load_tensors, row_format
 from ostraka.crypto.merkle import merkle_root
@@ -18,6 +18,7 @@ from ostraka.model import Manifest, dump_manifest
 from ostraka_worker.convert import calibration, convert_gguf
 from ostraka_worker.engine import Stage, generate_on
 from ostraka_worker.kernels import Fp32Kernel, ReferenceKernel, pick_kernel
+from ostraka_worker.zoo.tiny import LAYERS, write_gguf
 
 PROMPT = [1, *range(3, 22)]
 FORMATS = {0: "dynamic8-b64-t4", 1: "int16-row", 2: "", 3: "dynamic8-b64-t4"}

@@ -9,13 +9,14 @@ import gguf
 import numpy as np
 import pytest
 import tokenizers
-from tests.worker.engine.tiny import CHAT, HEAD_DIM, HEADS, HIDDEN, KV_HEADS, LAYERS, VOCAB, manifest_of, write_gguf
+from tests.worker.engine.tiny import manifest_of
 
 from ostraka.codec import load_tensors
 from ostraka.errors import NonFiniteActivation, UnsupportedModel
 from ostraka.model import dump_manifest, load_manifest
 from ostraka_worker.convert import convert_gguf
 from ostraka_worker.convert.quantize import quantize_rows
+from ostraka_worker.zoo.tiny import CHAT, HEAD_DIM, HEADS, HIDDEN, KV_HEADS, LAYERS, VOCAB, write_gguf
 
 
 @pytest.fixture(scope="module")

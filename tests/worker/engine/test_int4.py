@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from tests.worker.engine.test_stage_refusals import revouched
-from tests.worker.engine.tiny import manifest_of, tiny_model, write_gguf
+from tests.worker.engine.tiny import manifest_of, tiny_model
 
 from ostraka.codec import dump_tensors, load_tensors
 from ostraka.errors import BadManifest, NonFiniteActivation, ShapeMismatch
@@ -20,6 +20,7 @@ from ostraka_worker.convert.quantize4 import quantize_groups
 from ostraka_worker.engine import Stage, generate_on
 from ostraka_worker.engine.weights import take_matrix
 from ostraka_worker.kernels import Fp32Kernel, ReferenceKernel, pick_kernel
+from ostraka_worker.zoo.tiny import write_gguf
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +92,22 @@ def test_every_int4_matrix_is_near_the_weights_and_half_as_large(int4):
         assert (scale == full[f"{name}.scale"]).all()
         true = full[f"{name}.weight"].astype(float)
         assert np.linalg.norm(weight - true) / np.linalg.norm(true) < 0.12
+
+
+def test_memory_is_counted_as_it_will_be_used_not_as_it_is_stored(int4):
+    manifest, files = int4
+    whole, _ = tiny_model()
+    for block, same in zip(manifest.blocks, whole.blocks, strict=True):
+        unpacked = 0
+        for name, array in load_tensors(files[block.index]).items():
+            unpacked += (
+                array.nbytes if name.endswith(".weight") else 2 * array.nbytes if name.endswith(".weight4") else 0
+            )
+        assert block.held_bytes >= unpacked
+        if block.kind == "layer":
+            assert block.held_bytes == block.work == same.work
+        else:
+            assert block.held_bytes == block.bytes == same.held_bytes
 
 
 def test_every_kernel_and_cut_gives_the_same(int4):

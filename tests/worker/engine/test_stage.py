@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.worker.engine.tiny import CONTEXT, tiny_model
+from tests.worker.engine.tiny import tiny_model
 
 from ostraka.crypto.trace import token_digest
 from ostraka.errors import (
@@ -17,6 +17,7 @@ from ostraka.errors import (
 from ostraka.wire.sampling import GREEDY, Sampling
 from ostraka_worker.engine import Stage, StepRequest, generate_local, generate_on
 from ostraka_worker.kernels.gemm import Fp32Kernel, ReferenceKernel
+from ostraka_worker.zoo.tiny import CONTEXT
 
 PROMPT = [1, 40, 41, 90, 200, 7, 7, 7, 133, 2, 55, 56, 57, 271, 0, 18, 19, 20, 21, 22]
 S, OTHER = b"session", b"other"

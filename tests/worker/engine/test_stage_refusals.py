@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 from tests.worker.engine.test_stage import BLOCKS, OTHER, PROMPT, S, feed, stage
-from tests.worker.engine.tiny import CONTEXT, VOCAB, tiny_model
+from tests.worker.engine.tiny import tiny_model
 
 from ostraka.codec import dump_tensors, load_tensors, row_format
 from ostraka.errors import (
@@ -23,6 +23,7 @@ from ostraka.errors import (
 from ostraka.model import Manifest
 from ostraka_worker.engine import Stage, StepRequest
 from ostraka_worker.kernels.gemm import Fp32Kernel
+from ostraka_worker.zoo.tiny import CONTEXT, VOCAB
 
 
 @pytest.fixture(scope="module")

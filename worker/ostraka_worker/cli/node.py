@@ -67,8 +67,11 @@ def serve(
     state: Annotated[Path, typer.Option(help="Folder for commitments and traces; losing it can cost the job lock.")],
     listen: Annotated[str, typer.Option(help="host:port to listen on.")] = "127.0.0.1:0",
     memory_mb: Annotated[int, typer.Option(min=1, help="How many MB of the model this node may hold.")] = 256,
+    cache_mb: Annotated[int, typer.Option(min=1, help="Disk for fetched blocks, in MB, in the state folder.")] = 4096,
     threads: Annotated[int, typer.Option(min=1, help="Threads that compute.")] = 1,
-    kernel: Annotated[str | None, typer.Option(help="int8 or fp32; by default the start-up probe chooses.")] = None,
+    kernel: Annotated[
+        str | None, typer.Option(help="native, int8, fp32 or cuda; by default the start-up probe chooses.")
+    ] = None,
     fault: Annotated[str, typer.Option(hidden=True)] = "",
     profile: ProfileOption = None,
 ) -> None:
@@ -85,6 +88,7 @@ def serve(
         state=state,
         listen=listen,
         memory_bytes=memory_mb * 10**6,
+        cache_bytes=cache_mb * 10**6,
         threads=threads,
         kernel=kernel,
         fault=fault,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,7 @@ import typer
 
 from ostraka.cli.devnet import cache_folder
 from ostraka.cli.options import SeedOption, TemperatureOption, TopKOption, TopPOption
-from ostraka.cli.output import out
+from ostraka.cli.output import JsonOption, out, print_json
 from ostraka.cli.progress import reporter
 
 app = typer.Typer(help="Run a model on this machine alone.", no_args_is_help=True)
@@ -33,7 +34,9 @@ def local(
     digest: Annotated[bool, typer.Option(help="Print the result hash as the last line.")] = False,
     raw: Annotated[bool, typer.Option(help="Do not use the model's chat template.")] = False,
     threads: Annotated[int, typer.Option(min=1, help="Threads that compute.")] = 1,
-    kernel: Annotated[str | None, typer.Option(help="int8 or fp32; by default the start-up probe chooses.")] = None,
+    kernel: Annotated[
+        str | None, typer.Option(help="native, int8, fp32 or cuda; by default the start-up probe chooses.")
+    ] = None,
     cache: Annotated[Path | None, typer.Option(help="Where blocks are kept.")] = None,
 ) -> None:
     """The whole model in this process. The last line with --digest is the hash that an honest network commits to."""
@@ -80,7 +83,7 @@ def local(
         print(make_result(digests, tokens, manifest.digest, job.digest).hash.hex())
 
 
-def doctor() -> None:
+def doctor(as_json: JsonOption = False) -> None:
     """What this machine would compute with, and why."""
     import platform
 
@@ -89,12 +92,31 @@ def doctor() -> None:
 
     from ostraka_worker import native
     from ostraka_worker.kernels.probe import pick_kernel
-    from ostraka_worker.measure import measure_speed
+    from ostraka_worker.measure import survey_kernels
 
-    kernel, why = pick_kernel(None)
-    out.print(f"python     {platform.python_version()}, torch {torch.__version__}")
-    out.print(f"SIMD       {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads")
-    out.print(f"kernel     {why}")
-    out.print(f"C twins    {native.state()}")
-    out.print(f"speed      {measure_speed(kernel) / 1e9:.1f} G multiply–adds/s")
-    out.print(f"memory     {psutil.virtual_memory().available / 1e9:.1f} GB free")
+    chosen, why = pick_kernel(None)
+    kernels = survey_kernels()
+    found = {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "simd": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "kernel": chosen.name,
+        "why": why,
+        "twins": native.state(),
+        "kernels": [dataclasses.asdict(kernel) for kernel in kernels],
+        "memory_free_bytes": psutil.virtual_memory().available,
+    }
+    if as_json:
+        print_json(found)
+        return
+    print(f"python     {found['python']}, torch {found['torch']}")
+    print(f"SIMD       {found['simd']}, {found['threads']} threads")
+    print(f"C twins    {found['twins']}")
+    print(f"memory     {psutil.virtual_memory().available / 1e9:.1f} GB free")
+    print("kernels    tried with extreme values; → is used, the first that is exact")
+    for kernel in kernels:
+        verdict = (
+            f"refused: {kernel.refused}" if kernel.refused else f"exact, {kernel.speed / 1e9:.1f} G multiply–adds/s"
+        )
+        print(f"         {'→' if kernel.name == chosen.name else ' '} {kernel.name:8} {verdict}")

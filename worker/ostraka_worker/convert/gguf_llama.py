@@ -150,8 +150,8 @@ def _layer(source: GgufSource, config: LlamaConfig, layer: int, weights: Weights
     ):
         work += weight.size
         if weights == "int4":
-            parts = zip(("weight4", "step", "zero", "scale"), quantize_groups(weight), strict=True)
-            tensors |= {f"{name}.{part}": tensor for part, tensor in parts}
+            packed, step, zero, scale = quantize_groups(weight)
+            tensors |= {f"{name}.weight4": packed, f"{name}.step": step, f"{name}.zero": zero, f"{name}.scale": scale}
         else:
             tensors[f"{name}.weight"], tensors[f"{name}.scale"] = quantize_rows(weight)
     return work, tensors

@@ -56,10 +56,10 @@ def take_matrix(tensors: Tensors, name: str, rows: int, columns: int) -> tuple[I
                 "convert the model again"
             )
         return weight.astype(np.int8), scale
-    weight = take(tensors, f"{name}.weight", _I8, (rows, columns))
-    if weight.min() < -127:
+    stored: Int8 = take(tensors, f"{name}.weight", _I8, (rows, columns))
+    if stored.min() < -127:
         raise BadManifest(f"{name}.weight holds -128; it must lie in [-127, 127]: convert the model again")
-    return weight, scale
+    return stored, scale
 
 
 def unpack(

@@ -6,7 +6,7 @@ such a number had a part in. Whatever shapes a stranger's graph leads to, the ca
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from ostraka_worker.kernels.gemm import Kernel
 
 Array = npt.NDArray[Any]
 Tensors = Mapping[str, Array]
+Seen = Callable[[str, Array], None]
 
 
 class ExactGraph:
@@ -40,8 +41,8 @@ class ExactGraph:
             if name not in keep:
                 self._drop[at].append(name)
 
-    def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Arrays by input name -> arrays by output name, contiguous.
+    def __call__(self, inputs: Mapping[str, Array], seen: Seen | None = None) -> dict[str, Array]:
+        """Arrays by input name -> arrays by output name, contiguous. `seen` is called with the name and value of every node.
 
         Raises `ShapeMismatch` for missing or unknown names, other dtypes or sizes, and sizes under which a node has no meaning;
         `NonFiniteActivation` for NaN or infinity in an input or anywhere on the way.
@@ -50,6 +51,8 @@ class ExactGraph:
         with np.errstate(all="ignore"):
             for node, run, drop in zip(self.graph.nodes, self._runs, self._drop, strict=True):
                 values[node.name] = _step(node, run, [values[name] for name in node.inputs], sizes)
+                if seen is not None:
+                    seen(node.name, values[node.name])
                 for name in drop:
                     del values[name]
         return {name: np.ascontiguousarray(values[name]) for name in self.graph.outputs}

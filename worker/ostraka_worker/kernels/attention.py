@@ -99,12 +99,12 @@ def _attend_chunk(q: Float32, factors: Float32, cache: KvCache, position: int, w
     return y
 
 
-def _product(a: Float32, b: npt.NDArray[np.int8]) -> Float32:
+def _product(a: Float32, b: npt.NDArray[np.int8] | npt.NDArray[np.uint8]) -> Float32:
     """fp32 [kv, M, K] · int8 [kv, K, N] -> fp32 [kv, M, N]; the caller bounds the sums below 2^24. uint8 are dynamic codes.
 
     The sign of a zero is open. It does not matter to the scores: they pass through a subtraction and rint(t), t - rint(t).
     """
     if b.dtype == np.uint8:
-        return dynamic_cache.product(a, b)
+        return dynamic_cache.product(a, b.view(np.uint8))
     product: Float32 = torch.bmm(torch.from_numpy(a), torch.from_numpy(b).float()).numpy()
     return product

@@ -33,9 +33,6 @@ class _DevicePacked(Packed):
         sums: Float32 = total.float().cpu().numpy()
         return sums
 
-    def _multiply_limbs(self, high: Int8, low: Int8, gathered: Int8) -> Float32:
-        raise NotImplementedError("multiply_columns gathers on the device")
-
     def _send(self, q: Int8) -> torch.Tensor:
         return torch.from_numpy(q.astype(np.float32)).to(self._device)
 

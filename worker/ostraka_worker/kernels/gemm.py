@@ -45,23 +45,16 @@ class Packed(ABC):
     def multiply(self, q: Int8) -> Float32:
         """int8 [T, K] -> fp32 [T, N]: the exact integer sums, rounded once."""
 
+    def multiply_whole(self, q: Float32) -> Float32:
+        """`multiply` for int8 values that stand as fp32: a kernel whose operands are fp32 anyway need not turn them twice."""
+        return self.multiply(q.astype(np.int8))
+
+    @abstractmethod
     def multiply_columns(self, columns: npt.NDArray[np.intp], values: Float32) -> Float32:
         """Only `columns` [C] of the weight: integer-valued fp32 [T, C], |value| <= 127 · 128 -> fp32 [T, N], rounded once.
 
         A zero may have either sign: what it is added to is never -0.0.
         """
-        gathered = self._weight[:, columns]
-        if values.size <= _FEW:
-            # A decode step: two columns or so. fp64 holds every sum exactly: |sum| < 2^14 · 2^7 · 2^17.
-            # torch and not numpy, whose BLAS would start threads of its own for a few hundred thousand products.
-            wide = torch.from_numpy(gathered.T.astype(np.float64))
-            sums: Float32 = torch.mm(torch.from_numpy(values).double(), wide).float().numpy()
-            return sums
-        return self._multiply_limbs(*split_limbs(values), gathered)
-
-    @abstractmethod
-    def _multiply_limbs(self, high: Int8, low: Int8, gathered: Int8) -> Float32:
-        """(128 · high + low) · gatheredᵀ, rounded once: int8 [T, C] twice and [N, C] -> fp32 [T, N]."""
 
 
 class Kernel(ABC):
@@ -90,8 +83,12 @@ class _Int8Packed(Packed):
     def multiply(self, q: Int8) -> Float32:
         return _int_mm(q, self._transposed).astype(np.float32)
 
-    def _multiply_limbs(self, high: Int8, low: Int8, gathered: Int8) -> Float32:
-        count, width = high.shape
+    def multiply_columns(self, columns: npt.NDArray[np.intp], values: Float32) -> Float32:
+        gathered = self._weight[:, columns]
+        if values.size <= _FEW:  # a decode step: two columns or so
+            return _in_fp64(values, gathered)
+        count, width = values.shape
+        high, low = split_limbs(values)
         sums = _int_mm(np.concatenate([high, low]), torch.from_numpy(np.ascontiguousarray(gathered)).t())
         if width > K_SLICE:
             return _join(sums[:count].astype(np.float64), sums[count:])
@@ -117,11 +114,13 @@ class _Fp32Packed(Packed):
         self._slices = _slices(weight)
 
     def multiply(self, q: Int8) -> Float32:
-        return _sliced(q, self._slices)
+        return self.multiply_whole(q.astype(np.float32))
 
-    def _multiply_limbs(self, high: Int8, low: Int8, gathered: Int8) -> Float32:
-        sums = _sliced_exact(np.concatenate([high, low]), _slices(gathered))
-        return _join(sums[: len(high)], sums[len(high) :])
+    def multiply_whole(self, q: Float32) -> Float32:
+        return _sliced(torch.from_numpy(q), self._slices)
+
+    def multiply_columns(self, columns: npt.NDArray[np.intp], values: Float32) -> Float32:
+        return _in_fp64(values, self._weight[:, columns])
 
 
 class Fp32Kernel(Kernel):
@@ -139,9 +138,6 @@ class _ReferencePacked(Packed):
 
     def multiply_columns(self, columns: npt.NDArray[np.intp], values: Float32) -> Float32:
         return (values.astype(np.int64) @ self._weight[:, columns].T.astype(np.int64)).astype(np.float32)
-
-    def _multiply_limbs(self, high: Int8, low: Int8, gathered: Int8) -> Float32:
-        raise NotImplementedError("the reference does not split")
 
 
 class ReferenceKernel(Kernel):
@@ -184,22 +180,28 @@ def _slices(weight: Int8) -> list[torch.Tensor]:
     ]
 
 
-def _sliced_exact(q: Int8, slices: list[torch.Tensor]) -> Float64:
-    """int8 [T, K] · slices -> fp64 [T, N], exact."""
-    wide = torch.from_numpy(q.astype(np.float32))
-    total = np.zeros((len(q), slices[0].shape[1]))
-    for place, weight in enumerate(slices):
-        total += torch.mm(wide[:, place * K_SLICE : (place + 1) * K_SLICE], weight).numpy()
-    return total
+def _in_fp64(values: Float32, gathered: Int8) -> Float32:
+    """Integers [T, C] · int8 [N, C] -> fp32 [T, N], rounded once: fp64 holds every sum exactly, |sum| < 2^14 · 2^7 · 2^17.
 
-
-def _sliced(q: Int8, slices: list[torch.Tensor]) -> Float32:
-    if len(slices) > 1:
-        return _sliced_exact(q, slices).astype(np.float32)
-    sums: Float32 = torch.mm(torch.from_numpy(q.astype(np.float32)), slices[0]).numpy()
-    # A sum of products 0 · -1 may come out as -0.0, which no integer is.
-    sums += np.float32(0)
+    torch and not numpy, whose BLAS would start threads of its own for a few hundred thousand products.
+    """
+    wide = torch.from_numpy(gathered.T.astype(np.float64))
+    sums: Float32 = torch.mm(torch.from_numpy(values).double(), wide).float().numpy()
     return sums
+
+
+def _sliced(q: torch.Tensor, slices: list[torch.Tensor]) -> Float32:
+    """Integer-valued fp32 [T, K] · slices -> fp32 [T, N], rounded once."""
+    sums = torch.mm(q[:, :K_SLICE], slices[0])
+    if len(slices) > 1:
+        total = sums.double()
+        for place, weight in enumerate(slices[1:], start=1):
+            total += torch.mm(q[:, place * K_SLICE : (place + 1) * K_SLICE], weight)
+        sums = total.float()
+    # A sum of products 0 · -1 may come out as -0.0, which no integer is.
+    sums += 0.0
+    found: Float32 = sums.numpy()
+    return found
 
 
 def _join(high: Float64, low: npt.NDArray[Any]) -> Float32:

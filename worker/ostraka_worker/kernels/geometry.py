@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+Array = npt.NDArray[Any]
 Float32 = npt.NDArray[np.float32]
 Pair = tuple[int, int]
 
@@ -30,7 +32,7 @@ class Windows:
             raise ValueError(f"a {self.size[0]}×{self.size[1]} window does not fit into {height}×{width}")
         return counts[0], counts[1]
 
-    def padded(self, x: Float32, fill: float = 0.0) -> Float32:
+    def padded(self, x: Array, fill: float = 0.0) -> Array:
         """[B, C, H, W] with the border added; `x` itself where there is none."""
         top, bottom, left, right = self.pad
         if not any(self.pad):
@@ -45,7 +47,7 @@ class Windows:
         y[:, :, top : top + height, left : left + width] = x
         return y
 
-    def tap(self, x: npt.NDArray[np.generic], row: int, column: int, places: Pair) -> npt.NDArray[np.generic]:
+    def tap(self, x: Array, row: int, column: int, places: Pair) -> Array:
         """What tap (row, column) sees of the padded `x` [B, C, H, W]: a view [B, C, *places]."""
         down, across = row * self.dilation[0], column * self.dilation[1]
         return x[

@@ -66,7 +66,7 @@ class Linear:
         threshold = self._threshold(q, largest)
         if (largest >= threshold).any():
             return self._with_outliers(x, size, largest, threshold[:, None])
-        y = self._packed.multiply(q.astype(np.int8))
+        y = self._packed.multiply_whole(q)
         y *= (largest / INT8_MAX)[:, None]
         y *= self._scale
         return y
@@ -80,7 +80,7 @@ class Linear:
         rest[:, columns] = np.where(is_outlier, _ZERO, picked)
         size[:, columns] = np.where(is_outlier, _ZERO, picked_size)
         rest_largest = np.maximum(peaks(size), SCALE_FLOOR)
-        y = self._packed.multiply(_quantize(rest, rest_largest).astype(np.int8))
+        y = self._packed.multiply_whole(_quantize(rest, rest_largest))
         y *= (rest_largest / INT8_MAX)[:, None]
         # The largest outlier is the row's largest value; a row without one has zeros here, whatever its scale.
         outlier_scale = (largest / OUTLIER_MAX)[:, None]

@@ -66,9 +66,6 @@ class NativePacked(Packed):
         )
         return y
 
-    def _multiply_limbs(self, high: Int8, low: Int8, gathered: Int8) -> Float32:
-        raise NotImplementedError("int32 holds an outlier whole; nothing is split")
-
     def linear(self, x: Float32, scale_at: int, square_unit: float, ceiling: float, floor: float) -> Float32:
         """The whole of `linear.Linear`: fp32 [T, K] -> fp32 [T, N]. Raises `NonFiniteActivation`."""
         x = np.ascontiguousarray(x, np.float32)

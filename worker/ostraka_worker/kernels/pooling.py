@@ -26,8 +26,8 @@ def max_pool(x: Float32, windows: Windows) -> Float32:
     """fp32 [B, C, H, W] -> [B, C, H', W']. The border counts as minus infinity; a window must touch the image."""
     places = windows.places(*x.shape[2:])
     padded = windows.padded(x, -math.inf)
-    first, *rest = (windows.tap(padded, *index, places) for index in np.ndindex(windows.size))
-    y = first + _ZERO
+    first, *rest = (windows.tap(padded, row, column, places) for row, column in np.ndindex(windows.size))
+    y: Float32 = first + _ZERO
     for tap in rest:
         np.maximum(y, tap, out=y)
     y += _ZERO
@@ -44,8 +44,8 @@ def avg_pool(x: Float32, windows: Windows, include_pad: bool, divisor: int | Non
     grid, unit = to_grid(x, (2, 3), math.prod(windows.size))
     padded = windows.padded(grid)
     y: Float64 = np.zeros((*x.shape[:2], *places))
-    for index in np.ndindex(windows.size):
-        y += windows.tap(padded, *index, places)
+    for row, column in np.ndindex(windows.size):
+        y += windows.tap(padded, row, column, places)
     y *= unit
     if divisor is not None:
         y /= divisor
@@ -53,7 +53,8 @@ def avg_pool(x: Float32, windows: Windows, include_pad: bool, divisor: int | Non
         y /= math.prod(windows.size)
     else:
         ones = windows.padded(np.ones((1, 1, *x.shape[2:]), np.float32))
-        y /= sum(windows.tap(ones, *index, places).astype(np.float64) for index in np.ndindex(windows.size))
+        taps = [windows.tap(ones, row, column, places) for row, column in np.ndindex(windows.size)]
+        y /= np.sum(taps, axis=0, dtype=np.float64)
     y += 0.0
     return y.astype(np.float32)
 

@@ -103,7 +103,8 @@ def _top_p(logits: Float32, weights: npt.NDArray[np.int64], ids: Ids, top_p_mill
 def _at_least(logits: Float32, ids: Ids, count: int) -> Ids:
     """Those of `ids` whose logit is at least the `count`-th largest, in the same order; `count` < len(ids)."""
     own = logits[ids]
-    return ids[own >= np.partition(own, len(own) - count)[len(own) - count]]
+    kept: Ids = ids[own >= np.partition(own, len(own) - count)[len(own) - count]]
+    return kept
 
 
 def _descending(logits: Float32, ids: Ids) -> Ids:

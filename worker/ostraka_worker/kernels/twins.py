@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from ostraka.codec import row_format
+from ostraka.codec import RowFormat, row_format
 from ostraka_worker import native
 from ostraka_worker.kernels import fused
 from ostraka_worker.kernels.attention import attend
@@ -60,21 +61,29 @@ def _cases(seed: int) -> Iterator[tuple[str, Callable[[], bytes]]]:
     for width in (64, 133, 576):
         x = awkward_rows(16, width, seed)
         norm = RmsNorm(random.standard_normal(width).astype(np.float32), "1e-05")
-        yield f"rms norm at {width}", lambda norm=norm, x=x: norm(x).tobytes()
-        yield f"silu at {width}", lambda x=x: _silu_mul(np.concatenate([x, x[::-1]], axis=1)).tobytes()
+        yield f"rms norm at {width}", partial(_norm, norm, x)
+        yield f"silu at {width}", partial(_silu, np.concatenate([x, x[::-1]], axis=1))
         form = row_format("int8-b64-t4", width)
-        yield f"wire format at {width}", lambda form=form, x=x: b"".join(a.tobytes() for a in fused.round_trip(form, x))
+        yield f"wire format at {width}", partial(_cross, form, x)
     for position, window in ((0, None), (3, None), (70, 9)):
-        yield f"attention at {position}", lambda p=position, w=window: _attention(p, w, seed)
+        yield f"attention at {position}", partial(_attention, position, window, seed)
 
 
-def _silu_mul(gate_up: Float32) -> Float32:
+def _norm(norm: RmsNorm, x: Float32) -> bytes:
+    return norm(x).tobytes()
+
+
+def _cross(form: RowFormat, x: Float32) -> bytes:
+    return b"".join(array.tobytes() for array in fused.round_trip(form, x))
+
+
+def _silu(gate_up: Float32) -> bytes:
     y = fused.silu_mul(gate_up)
     if y is None:
         width = gate_up.shape[1] // 2
         y = silu(gate_up[:, :width])
         y *= gate_up[:, width:]
-    return y
+    return y.tobytes()
 
 
 def _attention(position: int, window: int | None, seed: int) -> bytes:

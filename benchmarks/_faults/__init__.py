@@ -1,0 +1,1 @@
+"""Parts of `benchmarks.faults`: a network under fire."""

@@ -1,0 +1,70 @@
+"""Simulated swarms: what is left when a fifth of the nodes leave at once, how work is shared, and a swarm of ten thousand.
+
+Each loss is run twice with the same seed, once with and once without placing nodes again. Everything but `…wall_s` is the same on every
+machine. The nodes that leave are drawn by chance; from one region after the other; or are those that serve the end of the model.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from statistics import mean
+from typing import Any
+
+from ostraka_orchestrator.simulate import Report, World, simulate
+
+WORLD = World(nodes=150, seconds=400.0, positions=192, leave_share=0.2, leave_at_s=150.0)
+SEEDS = (1, 2)
+CASES = ("chance", "region", "span")
+
+
+def run() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    reports: list[Report] = []
+    for case in CASES:
+        worlds = [replace(WORLD, leave_by=case, seed=seed) for seed in SEEDS]
+        moved = [simulate(world) for world in worlds]
+        frozen = [simulate(replace(world, move=False)) for world in worlds]
+        reports += moved
+        found[case] = {
+            "throughput_kept": _mean(r.kept(r.served) for r in moved),
+            "throughput_kept_without_moves": _mean(r.kept(r.served) for r in frozen),
+            "capacity_kept": _mean(r.kept(r.carries) for r in moved),
+            "capacity_kept_without_moves": _mean(r.kept(r.carries) for r in frozen),
+            "recover_s": [r.recover_s() for r in moved],
+            "recover_s_without_moves": [r.recover_s() for r in frozen],
+            "moves": [r.moves for r in moved],
+            "moved_gb": [round(r.moved_bytes / 1e9, 2) for r in moved],
+            "coverage_breaks_without_moves": sum(r.coverage_breaks for r in frozen),
+        }
+    churn = [simulate(replace(WORLD, leave_share=0.0, life_s=1200.0, seed=seed)) for seed in SEEDS]
+    even = replace(WORLD, leave_share=0.0, stakes=(1.0, 2.0))
+    fair, unfair = simulate(even), simulate(replace(even, fairness=0.0))
+    began = time.perf_counter()
+    large = simulate(World(nodes=10_000, seconds=100.0, positions=1_024, demand=0.2, life_s=3_600.0))
+    took = time.perf_counter() - began
+    return {
+        "nodes": WORLD.nodes,
+        "throughput_kept": found["chance"]["throughput_kept"],
+        "recover_s": max(found["chance"]["recover_s"]),
+        "moved_gb": max(found["chance"]["moved_gb"]),
+        "coverage_breaks": sum(r.coverage_breaks for r in [*reports, *churn, fair, large]),
+        "jain": round(fair.jain, 3),
+        "jain_without_fairness": round(unfair.jain, 3),
+        "latency_p50_s": fair.summary()["latency_p50_s"],
+        "latency_p50_s_without_fairness": unfair.summary()["latency_p50_s"],
+        "losses": found,
+        "churn_served_share": _mean(mean(r.served[len(r.served) // 3 :]) / r.offered for r in churn),
+        "churn_moved_gb": [round(r.moved_bytes / 1e9, 2) for r in churn],
+        "nodes_10000": {
+            "wall_s": round(took, 1),
+            "requests": large.requests,
+            "newcomers": large.placed_newcomers,
+            "restarted": large.restarted,
+            "coverage_breaks": large.coverage_breaks,
+        },
+    }
+
+
+def _mean(values: Any) -> float:
+    return round(mean(values), 3)

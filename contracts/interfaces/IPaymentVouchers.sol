@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.28;
+
+import {IOstrakaToken} from "./IOstrakaToken.sol";
+
+/// @title PaymentVouchers: paying for many small things with one transaction.
+/// @notice A payer deposits tokens for one receiver and signs vouchers off chain, each for everything that is owed so far.
+/// The receiver keeps the newest one and collects what it has not been paid yet, whenever it likes. Nobody else can spend a
+/// deposit, so a voucher within it is as good as money. What the payer takes back thaws first, in reach of vouchers; the
+/// receiver has that long to collect. Windows are half-open. The contract holds exactly the sum of all deposits.
+interface IPaymentVouchers {
+    /// @notice What a payer signs: EIP-712 `Voucher(address payer,address receiver,bytes32 collectionId,uint128 cumulativeAmount)`.
+    /// @param collectionId what the payment is for, chosen by payer and receiver: a session, or all business between them
+    /// @param cumulativeAmount everything ever owed for `collectionId`, in wei of the token; a newer voucher has a larger one
+    struct Voucher {
+        address payer;
+        address receiver;
+        bytes32 collectionId;
+        uint128 cumulativeAmount;
+    }
+
+    /// @param available in reach of vouchers, and not thawing
+    /// @param thawing on its way back to the payer; still in reach of vouchers
+    /// @param thawedAt timestamp from which `withdraw` pays `thawing` out
+    struct Deposit {
+        uint128 available;
+        uint128 thawing;
+        uint40 thawedAt;
+    }
+
+    event Deposited(address indexed payer, address indexed receiver, uint256 amount);
+    event ThawRequested(address indexed payer, address indexed receiver, uint256 amount, uint256 thawedAt);
+    event ThawCancelled(address indexed payer, address indexed receiver, uint256 amount);
+    event DepositWithdrawn(address indexed payer, address indexed receiver, uint256 amount);
+    /// @param signer whose signature it was: the payer, or one it had authorised
+    event VoucherCollected(
+        address indexed payer,
+        address indexed receiver,
+        bytes32 indexed collectionId,
+        address signer,
+        uint256 cumulativeAmount,
+        uint256 paid
+    );
+    event SignerAuthorized(address indexed payer, address indexed signer);
+    event SignerRevoked(address indexed payer, address indexed signer, uint256 validUntil);
+
+    error ThawPeriodTooShort(uint40 thawPeriod, uint40 minThawPeriod);
+    error ZeroAddress();
+    error ZeroAmount();
+    error DepositTooLarge(uint256 amount, uint256 maxAmount);
+    error InsufficientDeposit(address payer, address receiver, uint256 amount, uint256 available);
+    error NothingThawing(address payer, address receiver);
+    error StillThawing(address payer, address receiver, uint256 thawedAt, uint256 nowAt);
+    error NotReceiver(address caller, address receiver);
+    error BadVoucherSignature(address recovered, address payer);
+    error NothingOwed(bytes32 collectionId, uint256 cumulativeAmount, uint256 collected);
+    error DepositEmpty(address payer, address receiver);
+    error AlreadyAuthorized(address payer, address signer);
+    error NotAuthorized(address payer, address signer);
+
+    /// @notice Adds `amount` of the caller's tokens to its deposit for `receiver`.
+    function deposit(address receiver, uint256 amount) external;
+
+    /// @notice Starts thawing `amount` of what is available. What thaws already joins it and waits anew. By the payer.
+    function requestThaw(address receiver, uint256 amount) external;
+
+    /// @notice Makes available again all that thaws. By the payer.
+    function cancelThaw(address receiver) external;
+
+    /// @notice Pays out what has thawed, from `thawedAt` on. By the payer.
+    function withdraw(address receiver) external returns (uint256 amount);
+
+    /// @notice Lets `signer` sign vouchers in the caller's name: a hot key for a cold one. Takes a revocation back.
+    function authorizeSigner(address signer) external;
+
+    /// @notice Ends that, as late as a thaw begun now would end: what was signed can be collected until then. By the payer.
+    function revokeSigner(address signer) external;
+
+    /// @notice Pays the caller, who is the voucher's receiver, what the voucher is worth beyond what was collected before: all
+    /// of it, or as much as is deposited, the rest when there is more. Takes what is available before what thaws.
+    /// @param signature of the payer, or of a signer it authorised
+    function collect(Voucher calldata voucher, bytes calldata signature) external returns (uint256 paid);
+
+    function depositOf(address payer, address receiver) external view returns (Deposit memory);
+
+    function collectedOf(address payer, address receiver, bytes32 collectionId) external view returns (uint256);
+
+    /// @notice What `collect` would pay for the voucher now, if its signature is good.
+    function collectable(Voucher calldata voucher) external view returns (uint256);
+
+    /// @notice Timestamp before which vouchers that `signer` signed for `payer` can be collected; 0 for one never authorised.
+    function validUntil(address payer, address signer) external view returns (uint256);
+
+    /// @notice The EIP-712 digest that is signed.
+    function hashVoucher(Voucher calldata voucher) external view returns (bytes32);
+
+    function token() external view returns (IOstrakaToken);
+
+    /// @notice Seconds between `requestThaw` and `withdraw`: what receivers have to collect. At least 60.
+    function thawPeriod() external view returns (uint40);
+}

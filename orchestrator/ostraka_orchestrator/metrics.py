@@ -1,0 +1,85 @@
+"""What the orchestrator tells of itself: numbers for Prometheus, and the same for a person."""
+
+from __future__ import annotations
+
+from collections import Counter as Count
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from ostraka_orchestrator.board import Board
+from ostraka_orchestrator.queue import QUEUES
+from ostraka_orchestrator.state import State
+from ostraka_orchestrator.tally import Tally
+
+
+class Metrics:
+    """Counts of this process beside what state and board say at the time of asking."""
+
+    def __init__(self, state: Callable[[], State], board: Board) -> None:
+        self._state, self._board, self._tally = state, board, Tally(board)
+        self.registry = CollectorRegistry()
+        self.tick_seconds = Histogram(
+            "ostraka_tick_seconds", "One look at the chain with what followed from it.", registry=self.registry
+        )
+        self.chain_away = Counter(
+            "ostraka_chain_unreachable", "Looks at the chain that no RPC endpoint answered.", registry=self.registry
+        )
+        self.registry.register(_Now(self))
+
+    def text(self) -> bytes:
+        """The page that Prometheus reads."""
+        return generate_latest(self.registry)
+
+    def snapshot(self) -> dict[str, Any]:
+        """For `ostraka orchestrator status`."""
+        state, beats = self._state(), self._board.heartbeats()
+        jobs = Count(job.state.name.lower() for job in state.jobs.values())
+        return {
+            "chain_block": state.next_block - 1,
+            "nodes_registered": len(state.nodes),
+            "nodes_beating": len(beats),
+            "nodes_serving": sum(beat.span is not None for beat in beats.values()),
+            "jobs": dict(sorted(jobs.items())),
+            "tasks_waiting": self._tally.waiting(QUEUES),
+            "tasks": {f"{task} {outcome}": count for (task, outcome), count in sorted(self._tally.counts().items())},
+            "dead_letters": [
+                {"task": letter.task, "key": letter.key, "error": letter.error, "at": letter.at}
+                for letter in self._tally.dead()
+            ],
+        }
+
+
+class _Now:
+    """Collected when asked."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Metric]:
+        seen = self._metrics.snapshot()
+        for name, what in (
+            ("chain_block", "The newest chain block whose events are applied."),
+            ("nodes_registered", "Nodes on the register."),
+            ("nodes_beating", "Nodes that are heard of."),
+            ("nodes_serving", "Nodes whose blocks are loaded and claimed."),
+        ):
+            yield GaugeMetricFamily(f"ostraka_{name}", what, value=seen[name])
+        yield _labelled(GaugeMetricFamily, "ostraka_jobs", "Jobs by state.", "state", seen["jobs"])
+        waiting = seen["tasks_waiting"]
+        yield _labelled(
+            GaugeMetricFamily, "ostraka_tasks_waiting", "Tasks that nobody has taken yet.", "queue", waiting
+        )
+        tasks = CounterMetricFamily("ostraka_tasks", "Tasks that ended.", labels=["task", "outcome"])
+        for name, count in seen["tasks"].items():
+            tasks.add_metric(name.rsplit(" ", 1), count)
+        yield tasks
+
+
+def _labelled(kind: Any, name: str, what: str, label: str, values: dict[str, int]) -> Metric:
+    family: Metric = kind(name, what, labels=[label])
+    for value, count in values.items():
+        family.add_metric([value], count)  # type: ignore[attr-defined]
+    return family

@@ -1,0 +1,83 @@
+"""The same network on real parts, by configuration alone: the same answer, the same hash."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from tests.kit.alone import alone
+
+from ostraka.cli.devnet import cache_folder
+from ostraka.client import Client
+from ostraka.devnet.network import Devnet
+from ostraka.devnet.spec import DevnetSpec, NodeSpec
+from ostraka.types import JobId, JobState
+
+pytestmark = [pytest.mark.network, pytest.mark.model]
+MODEL = "smollm2-135m-instruct"
+QUESTION = "What is the capital of France?"
+THREE = (NodeSpec(memory_mb=200),) * 3
+
+
+def test_ganache_ipfs_and_redis_by_three_words_on_the_command_line(tmp_path, eventually):
+    def ostraka(*arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "ostraka.cli", *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=280,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    ostraka("devnet", "up", "--chain", "ganache", "--store", "ipfs", "--queue", "redis")
+    try:
+        profile = (tmp_path / "ostraka.toml").read_text()
+        assert 'url = "ipfs://127.0.0.1:' in profile
+        answer = json.loads(ostraka("job", "submit", MODEL, QUESTION, "--max-tokens", "12", "--json"))
+        text, digest = alone(QUESTION, 12)
+        assert answer["result_hash"] == digest
+        assert answer["text"] == text
+        assert list((tmp_path / "node-1" / "blocks").glob("??/b*"))  # they came from the daemon
+        assert (tmp_path / "ganache").is_dir()
+        assert list(tmp_path.glob("appendonly*"))  # the queue keeps what it holds
+    finally:
+        ostraka("devnet", "down")
+
+
+def test_anvil_settles_a_job_and_the_clock_runs_on_it(tmp_path):
+    spec = DevnetSpec(folder=tmp_path, cache=cache_folder(), nodes=THREE, chain="anvil")
+    with Devnet(spec) as network, Client(network.profile) as client:
+        answer = client.generate(MODEL, QUESTION, replicas=3, max_tokens=12)
+        assert "".join(answer) == alone(QUESTION, 12)[0]
+        assert client.market.job(JobId(answer.job_id)).state is JobState.FINAL
+    assert (tmp_path / "anvil.json").stat().st_size > 0  # kept when it stopped
+
+
+def test_a_network_whose_ipfs_daemon_is_killed_goes_on_answering(tmp_path):
+    spec = DevnetSpec(folder=tmp_path, cache=cache_folder(), nodes=THREE, store="ipfs")
+    with Devnet(spec) as network, Client(network.profile) as client:
+        daemon = next(child for child in network.processes.children if child.name == "ipfs")
+        list(client.generate(MODEL, QUESTION, replicas=3, max_tokens=2))  # the client knows manifest and tokenizer now
+        daemon.signal(signal.SIGKILL)
+        answer = client.generate(MODEL, QUESTION, replicas=3, max_tokens=12)
+        assert "".join(answer) == alone(QUESTION, 12)[0]
+
+
+def test_a_part_nobody_knows_is_refused(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "ostraka.cli", "devnet", "up", "--foreground", "--chain", "geth"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+    assert done.returncode == 2
+    assert "'geth' is not one of 'embedded', 'ganache', 'anvil'" in done.stderr

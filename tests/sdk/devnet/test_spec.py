@@ -1,0 +1,42 @@
+"""A network's nodes are as unlike as this machine allows, and never ask it for what it lacks."""
+
+from __future__ import annotations
+
+import pytest
+
+from ostraka.devnet.spec import SIMD_FLAGS, SIX_UNLIKE_NODES, NodeSpec, cpu_flags
+
+OLD, HASWELL = frozenset({"sse2"}), frozenset({"sse2", "avx2", "fma"})
+NEW = HASWELL | SIMD_FLAGS["avx512"]
+
+
+@pytest.mark.parametrize(
+    ("simd", "flags", "asked"),
+    [
+        ("avx512", NEW, "avx512"),
+        ("avx512", HASWELL, None),
+        ("avx512", OLD, None),
+        ("avx2", NEW, "avx2"),
+        ("avx2", OLD, None),
+        ("default", OLD, "default"),
+        ("default", frozenset(), "default"),
+        ("", NEW, None),
+    ],
+)
+def test_a_level_is_asked_for_only_where_the_cpu_has_it(simd, flags, asked):
+    environment = NodeSpec(simd=simd).environment(flags)
+    assert environment.get("ATEN_CPU_CAPABILITY") == environment.get("OSTRAKA_SIMD") == asked
+
+
+def test_threads_and_twins_are_told_to_the_process():
+    assert NodeSpec(threads=3).environment(NEW)["OMP_NUM_THREADS"] == "3"
+    assert "OSTRAKA_NATIVE" not in NodeSpec().environment(NEW)
+    assert NodeSpec(twins=False).environment(NEW)["OSTRAKA_NATIVE"] == "off"
+
+
+def test_no_node_of_the_demo_needs_a_kernel_that_some_machine_lacks():
+    assert {node.kernel for node in SIX_UNLIKE_NODES} == {"", "fp32"}
+
+
+def test_this_machine_tells_its_flags():
+    assert "sse2" in cpu_flags() or "asimd" in cpu_flags() or not cpu_flags()
