@@ -13,7 +13,7 @@ from typing import Any
 
 from ostraka_orchestrator.simulate import Report, World, simulate
 
-WORLD = World(nodes=150, seconds=400.0, positions=192, leave_share=0.2, leave_at_s=150.0)
+WORLD = World(nodes=150, seconds=400.0, demand=0.5, positions=192, leave_share=0.2, leave_at_s=150.0)
 SEEDS = (1, 2)
 CASES = ("chance", "region", "span")
 

@@ -1,7 +1,7 @@
 """The chain with the least latency: BSNS and EdgeShard's first program, solved exactly.
 
 Without memory limits it is dynamic programming over (block, node): `DP(i, j) = min_k DP(i-1, k) + hop(i-1, k, j) + time(i, j)`
-(EdgeShard, arXiv:2405.14371, §IV-A). Since hops depend on regions only, a row takes O(nodes + regions²).
+(EdgeShard, arXiv:2405.14371). Since hops depend on regions only, a row takes O(nodes + regions²).
 
 With memory the paper subtracts what the best path so far has used. That is a heuristic: a dearer path that left room elsewhere is
 forgotten, and a node may be met again. Here the memory-free program run backwards gives the true least rest cost, and an A* search over

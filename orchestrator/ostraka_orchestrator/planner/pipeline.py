@@ -1,9 +1,9 @@
 """The pipeline with the most throughput: EdgeShard's second program over kinds of nodes.
 
-`g(m, S, j)`: the least possible slowest stage or link when the first m blocks run on the nodes S, the last of them on j (EdgeShard,
-arXiv:2405.14371, §IV-B). The paper's S is any of 2^N sets. Nodes that are alike (region, speed, memory) may stand for each other, so
-here S counts how many of each kind are used: exact, and 12 + 2 + 1 devices have 144 counts instead of 32,768 sets. A node serves one
-unbroken span, so its memory needs no further bookkeeping.
+`g(m, S, j)`: the least possible slowest stage or link when the first m blocks run on the nodes S, the last of them on j
+(EdgeShard, arXiv:2405.14371). The paper's S is any of 2^N sets. Nodes that are alike (region, speed, memory) may stand for each other,
+so here S counts how many of each kind are used: exact, and 12 + 2 + 1 devices have 144 counts instead of 32,768 sets. A node serves
+one unbroken span, so its memory needs no further bookkeeping.
 """
 
 from __future__ import annotations

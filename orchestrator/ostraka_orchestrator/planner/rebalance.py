@@ -3,7 +3,8 @@
 A move costs bytes (the blocks that a node does not hold yet) and, while they come, the node's service. So:
 
 - nodes without a span get one at once: that takes nothing away;
-- nothing else moves until the swarm carries less than `hysteresis` of what a fresh placement would (Petals' rule, arXiv:2312.08361 §3.2);
+- nothing else moves until the swarm carries less than `hysteresis` of what a fresh placement would (the rule and number of Petals'
+  `block_selection.py`);
 - then nodes leave the spans that need them least, until `enough` of the fresh placement is reached; a plan that gains less than
   `least_gain` is dropped, so moves cannot go in circles;
 - a node leaves its span only if, with all movers away, the model stays covered and `keep` of what was carried still is.
