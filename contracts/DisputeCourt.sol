@@ -10,7 +10,6 @@ import {IAdjudicator} from "./interfaces/IAdjudicator.sol";
 import {IDisputeCourt} from "./interfaces/IDisputeCourt.sol";
 import {IJobMarket} from "./interfaces/IJobMarket.sol";
 import {IJobs} from "./interfaces/IJobs.sol";
-import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
 import {IParams} from "./interfaces/IParams.sol";
 import {IOstrakaToken} from "./interfaces/IOstrakaToken.sol";
 import {PayoutLib} from "./libraries/PayoutLib.sol";
@@ -244,9 +243,7 @@ contract DisputeCourt is TraceProofs {
         bytes calldata secondSignature
     ) external {
         if (secondOutput == first.output) revert SameReceipt(secondOutput);
-        bytes32 modelId = market.job(first.jobId).modelId;
-        if (modelId == 0) revert UnknownJob(first.jobId);
-        if (market.models().model(modelId).profile != IModelRegistry.Profile.Exact) revert NotExact(modelId);
+        if (market.job(first.jobId).modelId == 0) revert UnknownJob(first.jobId);
         _checkReceipt(first, first.output, firstSignature);
         _checkReceipt(first, secondOutput, secondSignature);
 

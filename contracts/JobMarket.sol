@@ -226,10 +226,12 @@ contract JobMarket is JobViews, Commits, Entries {
 
     /// @dev The job that a request asks for, if it may be asked for.
     function _draft(SubmitRequest calldata request) private view returns (Job memory made) {
-        (uint16 blocks, uint32 maxUnits, uint96 pricePerUnit, uint16 royaltyBps, bool retired) =
+        (uint16 blocks, uint32 maxUnits, uint96 pricePerUnit, uint16 royaltyBps, bool retired, bool tolerant) =
             models.offer(request.modelId);
         if (blocks == 0) revert UnknownModel(request.modelId);
         if (retired) revert ModelIsRetired(request.modelId);
+        // Votes are equal hashes, and where honest machines may differ no hash may cost anybody anything.
+        if (tolerant) revert ModelIsTolerant(request.modelId);
         if (request.replicas == 0 || request.replicas > MAX_REPLICAS) {
             revert ReplicasOutOfRange(request.replicas, MAX_REPLICAS);
         }

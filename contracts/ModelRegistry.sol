@@ -86,7 +86,7 @@ contract ModelRegistry is IModelRegistry, Entries {
     function offer(bytes32 modelId)
         external
         view
-        returns (uint16 blocks, uint32 maxUnits, uint96 pricePerUnit, uint16 royaltyBps, bool retired)
+        returns (uint16 blocks, uint32 maxUnits, uint96 pricePerUnit, uint16 royaltyBps, bool retired, bool tolerant)
     {
         Entry storage entry = _models[modelId];
         uint16 terms = entry.terms;
@@ -95,7 +95,8 @@ contract ModelRegistry is IModelRegistry, Entries {
             entry.maxUnits,
             uint96(entry.priceGwei) * GWEI,
             terms & ROYALTY_MASK,
-            terms & RETIRED != 0
+            terms & RETIRED != 0,
+            terms & TOLERANT != 0
         );
     }
 

@@ -37,7 +37,7 @@ contract ShardRegistry is IShardRegistry, Entries {
         INodeRegistry.Node memory node = _ownNode(nodeId);
         bool pending = node.status == INodeRegistry.NodeStatus.Pending;
         if (!pending && node.status != INodeRegistry.NodeStatus.Active) revert NodeNotServing(nodeId, node.status);
-        (uint16 blocks, uint32 maxUnits, uint96 pricePerUnit,, bool retired) = models.offer(modelId);
+        (uint16 blocks, uint32 maxUnits, uint96 pricePerUnit,, bool retired,) = models.offer(modelId);
         if (blocks == 0) revert UnknownModel(modelId);
         if (retired) revert ModelIsRetired(modelId);
         if (start >= stop || stop > blocks) revert SpanOutOfRange(start, stop, blocks);
@@ -73,7 +73,7 @@ contract ShardRegistry is IShardRegistry, Entries {
 
     /// @inheritdoc IShardRegistry
     function minimumStake(bytes32 modelId) external view returns (uint256) {
-        (, uint32 maxUnits, uint96 pricePerUnit,,) = models.offer(modelId);
+        (, uint32 maxUnits, uint96 pricePerUnit,,,) = models.offer(modelId);
         return uint256(stakeToPriceRatio) * pricePerUnit * maxUnits;
     }
 

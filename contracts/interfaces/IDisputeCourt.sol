@@ -130,7 +130,6 @@ interface IDisputeCourt {
     error AlreadyPunished(bytes32 offence);
     error SameReceipt(bytes32 output);
     error BadReceiptSignature(uint64 nodeId, address recovered);
-    error NotExact(bytes32 modelId);
     error NothingToWithdraw(address account);
 
     /// @notice Shows which block of an outvoted replica differs first. By anyone: before the challenge deadline, or while a
@@ -185,7 +184,7 @@ interface IDisputeCourt {
     function forfeit(uint256 jobId, uint8 loser, IJobs.Sealed calldata loserSealed) external;
 
     /// @notice Shows two receipts of one stage with the same input and different outputs, both signed by its node: it is slashed
-    /// and jailed. By anyone, at any time, once for each input. Only for models of the exact profile.
+    /// and jailed. By anyone, at any time, once for each input.
     function equivocation(
         Receipt calldata first,
         bytes32 secondOutput,

@@ -193,6 +193,7 @@ interface IJobs {
     error WrongState(uint256 jobId, JobState state);
     error UnknownModel(bytes32 modelId);
     error ModelIsRetired(bytes32 modelId);
+    error ModelIsTolerant(bytes32 modelId);
     error UnknownOrchestrator(address orchestrator);
     error ReplicasOutOfRange(uint8 replicas, uint8 maxReplicas);
     error UnitsOutOfRange(uint32 units, uint32 maxUnits);

@@ -77,7 +77,7 @@ interface IModelRegistry {
     function offer(bytes32 modelId)
         external
         view
-        returns (uint16 blocks, uint32 maxUnits, uint96 pricePerUnit, uint16 royaltyBps, bool retired);
+        returns (uint16 blocks, uint32 maxUnits, uint96 pricePerUnit, uint16 royaltyBps, bool retired, bool tolerant);
 
     /// @notice All zero for an id that was never published.
     function model(bytes32 modelId) external view returns (Model memory);

@@ -17,7 +17,6 @@ from world.market import (
     D_RESPONDING,
     D_SETTLED,
     FINAL,
-    MODEL,
     N_JAILED,
     NOTHING,
     OSTR,
@@ -25,7 +24,6 @@ from world.market import (
     R_JUDGED,
     RESPONSE_WINDOW,
     STAKE,
-    TOLERANT,
     V_BOTH,
     V_LOSER,
     V_NOBODY,
@@ -301,11 +299,3 @@ class TestGivenTwoReceipts:
         unknown = dataclasses.replace(job, id=99)
         with refused("UnknownJob", 99):
             world.court.equivocation(*self.receipts(world, unknown, node), world.challenger.pays)
-
-    def test_when_the_model_is_tolerant_nobody_should_be_slashed_for_a_hash(self, world: World):
-        model = sha(b"a tolerant model")
-        world.publish(model, profile=TOLERANT)
-        job = world.submit(model=model)
-        assert model != MODEL
-        with refused("NotExact", model):
-            world.court.equivocation(*self.receipts(world, job, world.serving[0]), world.challenger.pays)

@@ -85,6 +85,11 @@ class TestGivenAPublisher:
             world.shards.claim(1, MODEL, 0, 1, world.serving[0].operator.pays)
         running.run()
 
+    def test_when_the_model_is_tolerant_no_job_should_be_taken_whose_hashes_could_cost_anybody(self, world: World):
+        world.publish(OTHER, profile=TOLERANT)
+        with refused("ModelIsTolerant", OTHER):
+            world.submit(model=OTHER)
+
     def test_when_it_is_not_the_publisher_it_should_be_refused(self, world: World):
         with refused("NotPublisher", MODEL, world.stranger, world.publisher):
             world.models.setPrice(MODEL, GWEI, world.stranger.pays)

@@ -42,6 +42,7 @@ class FakeChain:
                 max_units=9,
                 price_per_unit=1,
                 royalty_bps=0,
+                profile=0,
                 name=f"{unique}",
             )
             for index in range(models)
