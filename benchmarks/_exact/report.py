@@ -50,7 +50,7 @@ def _all_tasks(results: dict[str, Any]) -> dict[str, Any]:
 def _head() -> str:
     return """# What exact execution costs and keeps
 
-Written by `python -m benchmarks exact --json FILE`; every number comes from its last whole run (docs/accuracy.json).
+Written by `python -m benchmarks exact --json FILE`; every number comes from the last run of its part (docs/accuracy.json).
 *fp32* is `transformers` or torch in fp32 with the same de-quantized weights, *exact* this project's engine. Machines are shared and
 noisy: read the ratios.
 """
