@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from web3 import Web3
@@ -57,14 +57,10 @@ class Contracts:
             except BlockNotFound:
                 return None
 
-    def events(self, first: int, last: int) -> list[ev.Event]:
-        """Everything that the deployment's contracts said in chain blocks `first` … `last`, both included, in order."""
+    def events(self, first: int, last: int, kinds: Sequence[type[ev.Event]] = ()) -> list[ev.Event]:
+        """What the deployment's contracts said in chain blocks `first` … `last`, both included; of some kinds only where asked."""
         with chain_errors():
-            return ev.fetch(self.web3, self.deployment, first, last)
+            return ev.fetch(self.web3, self.deployment, first, last, kinds)
 
-    def _events(self, *kinds: type[ev.Event]) -> Iterable[ev.Event]:
-        with chain_errors():
-            found = ev.fetch(
-                self.web3, self.deployment, self.deployment.block_number, self.web3.eth.block_number, kinds
-            )
-        return found
+    def _events(self, *kinds: type[ev.Event]) -> list[ev.Event]:
+        return self.events(self.deployment.block_number, self.block_number(), kinds)

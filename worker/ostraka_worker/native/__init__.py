@@ -15,6 +15,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+from ostraka.devnet.spec import cpu_flags
 from ostraka.errors import NonFiniteActivation, OstrakaError
 from ostraka_worker.native.build import levels, library
 
@@ -106,16 +107,4 @@ def _has(level: str) -> bool:
         "avx512": {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512_vnni"},
         "avx2": {"avx2", "bmi1", "bmi2", "f16c", "fma", "movbe"},
     }.get(level, set())
-    return needed <= _cpu_flags()
-
-
-@functools.cache
-def _cpu_flags() -> frozenset[str]:
-    try:
-        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
-            for line in file:
-                if line.startswith("flags"):
-                    return frozenset(line.partition(":")[2].split())
-    except OSError:
-        pass
-    return frozenset()
+    return needed <= cpu_flags()
