@@ -25,6 +25,7 @@ class Params:
     bond_bps: int = 1_000  # of what one stage locks
     unbonding_period_s: int = 14 * 86_400  # at least twice the longest job with reveal and challenge
     jail_period_s: int = 86_400
+    timelock_delay_s: int = 2 * 86_400  # between what the governor proposes and its execution
 
 
 PRESETS: dict[str, Params] = {
@@ -36,6 +37,7 @@ PRESETS: dict[str, Params] = {
         challenge_window_s=300,
         response_window_s=30,
         unbonding_period_s=7_200,
+        timelock_delay_s=60,
     ),
     # For a network on one machine: a person is waiting at the screen.
     "local": Params(
@@ -46,6 +48,7 @@ PRESETS: dict[str, Params] = {
         response_window_s=3,
         unbonding_period_s=20 * 60,
         jail_period_s=60,
+        timelock_delay_s=0,
     ),
 }
 

@@ -12,6 +12,7 @@ INTERFACES = (
     "ModelRegistry",
     "ShardRegistry",
     "Params",
+    "Treasury",
     "JobMarket",
     "SignedSettlement",
     "DisputeCourt",

@@ -23,7 +23,7 @@ const settings = {
   optimizer: { enabled: true, runs: 200 },
   evmVersion: "shanghai", // Ganache has no later one
   metadata: { bytecodeHash: "none", appendCBOR: false }, // the same bytes wherever the sources lie
-  outputSelection: { "*": { "*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"] } },
+  outputSelection: { "*": { "*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object", "evm.deployedBytecode.immutableReferences"] } },
 };
 
 function fail(message) {
@@ -60,6 +60,12 @@ function compile() {
   return output.contracts;
 }
 
+/** Where immutables stand in the runtime code, as [start, length] in bytes. */
+function places(references) {
+  const all = Object.values(references ?? {}).flat();
+  return all.map(({ start, length }) => [start, length]).sort((a, b) => a[0] - b[0]);
+}
+
 function files(contracts) {
   const written = {};
   for (const name of names) {
@@ -71,6 +77,8 @@ function files(contracts) {
       contractName: name,
       abi: contract.abi,
       bytecode: "0x" + contract.evm.bytecode.object,
+      runtime: "0x" + contract.evm.deployedBytecode.object,
+      immutables: places(contract.evm.deployedBytecode.immutableReferences), // zero in `runtime`, filled in by constructors
     };
   }
   const { outputSelection, ...kept } = settings;

@@ -9,11 +9,13 @@ from typing import Any
 
 CONTRACTS = (
     "OstrakaToken",
+    "Timelock",
+    "Treasury",
+    "Params",
     "StakeVault",
     "NodeRegistry",
     "ModelRegistry",
     "ShardRegistry",
-    "Params",
     "JobSettler",
     "JobMarket",
     "SignedSettlement",
@@ -23,7 +25,7 @@ CONTRACTS = (
 
 @cache
 def artifact(name: str) -> dict[str, Any]:
-    """`{"abi": […], "bytecode": "0x…"}` of one contract."""
+    """`{"abi": […], "bytecode": "0x…", "runtime": "0x…", "immutables": [[start, length], …]}` of one contract."""
     text = (files("ostraka.chain") / "artifacts" / f"{name}.json").read_text()
     loaded: dict[str, Any] = json.loads(text)
     return loaded

@@ -1,77 +1,119 @@
-"""Deploying the contracts: in an order in which each knows those it needs, then the late introductions."""
+"""Carrying out a plan: whatever of it is done already is checked instead, so a deployment that was cut off goes on where it was."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
-from ostraka.chain.artifacts import CONTRACTS, artifact
+import msgspec
+
+from ostraka.chain.artifacts import artifact
 from ostraka.chain.deployment import Deployment
+from ostraka.chain.plan import Call, Create, Plan, Roles, Step
+from ostraka.chain.rpc import chain_errors
 from ostraka.chain.transactions import Sender
+from ostraka.chain.verify import check_code
+from ostraka.errors import ConfigError, TransactionFailed
 from ostraka.params import Params
-from ostraka.types import OSTR
 
-SUPPLY = 1_000_000_000 * OSTR
-NOBODY = "0x" + "00" * 20  # no adjudicator yet: a pinpoint cannot be contested
 Report = Callable[[int, int], None]
 
 
+class Progress(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a deployment that is under way has to remember: under which nonce it began, and what it is a deployment of."""
+
+    chain_id: int
+    block_number: int
+    first_nonce: int
+    digest: str
+
+
 def deploy(sender: Sender, params: Params, orchestrators: Sequence[str], report: Report) -> Deployment:
-    """Deploys everything; the deployer gets the whole supply of the token and collects protocol fees.
+    """Deploys everything; the deployer gets the whole supply of the token and governs the timelock.
 
     Raises `TransactionFailed` or `ChainUnreachable`.
     """
-    web3 = sender.web3
-    steps = len(CONTRACTS) + 3 + len(orchestrators)
-    first_block = web3.eth.block_number
-    contracts: dict[str, str] = {}
-    done = 0
-
-    def tick() -> None:
-        nonlocal done
-        done += 1
-        report(done, steps)
-
-    def make(name: str, *arguments: object) -> str:
-        compiled = artifact(name)
-        contracts[name] = sender.deploy(compiled["abi"], compiled["bytecode"], *arguments)
-        tick()
-        return contracts[name]
-
-    token = make("OstrakaToken", sender.address, SUPPLY)
-    vault = make("StakeVault", token, params.unbonding_period_s)
-    nodes = make("NodeRegistry", vault, params.jail_period_s)
-    models = make("ModelRegistry")
-    shards = make("ShardRegistry", nodes, models, vault, params.stake_to_price_ratio)
-    settler = make("JobSettler", shards, make("Params", market_params(params)), sender.address)
-    market = make("JobMarket", settler)
-    settlement = make("SignedSettlement", market)
-    court = make("DisputeCourt", market, NOBODY)
-
-    def call(name: str, function: str, *arguments: object) -> None:
-        contract = web3.eth.contract(address=contracts[name], abi=artifact(name)["abi"])  # type: ignore[call-overload]
-        sender.send(contract.functions[function](*arguments))
-        tick()
-
-    call("StakeVault", "initialize", [market, nodes])
-    call("JobMarket", "initialize", court, settlement)
-    call("NodeRegistry", "initialize", shards, market)
-    for orchestrator in orchestrators:
-        call("JobMarket", "setOrchestrator", orchestrator, True)
-    return Deployment(web3.eth.chain_id, first_block, contracts)
+    nonce = _nonce(sender)
+    plan = Plan(sender.address, nonce, params, Roles(orchestrators))
+    block = int(sender.web3.eth.block_number)
+    _carry_out(sender, plan, report)
+    return Deployment(sender.web3.eth.chain_id, block, plan.contracts)
 
 
-def market_params(params: Params) -> tuple[int, ...]:
-    """In the order of `IParams.Set`."""
-    return (
-        params.protocol_fee_bps,
-        params.orchestrator_fee_bps,
-        params.lock_multiple,
-        params.slash_bps,
-        params.challenger_bps,
-        params.min_window_s,
-        params.max_window_s,
-        params.reveal_window_s,
-        params.challenge_window_s,
-        params.response_window_s,
-        params.bond_bps,
-    )
+def deploy_to_file(sender: Sender, params: Params, roles: Roles, path: Path, report: Report) -> Deployment:
+    """Deploys everything and writes one address file. Called again after it was cut off, it goes on.
+
+    Until it is done there is a second file, `<path>.part`; the deployer's key must do nothing else meanwhile.
+
+    Raises:
+        ConfigError: `path` exists, or a half-done deployment of something else does, or the key was used otherwise.
+        TransactionFailed, ChainUnreachable.
+    """
+    if path.exists():
+        raise ConfigError(f"output: {path} exists; `ostraka chain verify` checks it, another --output keeps both")
+    part = path.with_name(path.name + ".part")
+    chain_id = int(sender.web3.eth.chain_id)
+    begun = _load(part)
+    if begun is None:
+        nonce = _nonce(sender)
+        plan = Plan(sender.address, nonce, params, roles)
+        begun = Progress(chain_id, int(sender.web3.eth.block_number), nonce, plan.digest)
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(msgspec.json.encode(begun) + b"\n")
+    plan = Plan(sender.address, begun.first_nonce, params, roles)
+    if (begun.chain_id, begun.digest) != (chain_id, plan.digest):
+        raise ConfigError(
+            f"output: {part} is a half-done deployment on chain {begun.chain_id} with other settings, another key or other contracts; "
+            "repeat its options, or remove it to begin anew"
+        )
+    _carry_out(sender, plan, report)
+    deployment = Deployment(chain_id, begun.block_number, plan.contracts)
+    deployment.save(path)
+    part.unlink()
+    return deployment
+
+
+def _nonce(sender: Sender) -> int:
+    with chain_errors():
+        return int(sender.web3.eth.get_transaction_count(sender.address, "latest"))  # type: ignore[arg-type]
+
+
+def _load(part: Path) -> Progress | None:
+    if not part.exists():
+        return None
+    try:
+        return msgspec.json.decode(part.read_bytes(), type=Progress)
+    except msgspec.MsgspecError as error:
+        raise ConfigError(f"output: {part} cannot be read ({error}); remove it to begin anew") from error
+
+
+def _carry_out(sender: Sender, plan: Plan, report: Report) -> None:
+    done = _nonce(sender) - plan.first_nonce
+    for number, step in enumerate(plan.steps):
+        if number < done:
+            if isinstance(step, Create):
+                check_code(sender.web3, step.name, plan.contracts[step.name])
+        else:
+            _do(sender, plan, step)
+            if _nonce(sender) != plan.first_nonce + number + 1:
+                raise ConfigError(
+                    f"key: {sender.address} sends other transactions while it deploys; use a key of its own"
+                )
+        report(number + 1, len(plan.steps))
+
+
+def _do(sender: Sender, plan: Plan, step: Step) -> None:
+    try:
+        if isinstance(step, Create):
+            compiled = artifact(step.name)
+            sender.deploy(compiled["abi"], compiled["bytecode"], *step.arguments)
+        else:
+            sender.send(_function(sender, plan, step))
+    except TransactionFailed as error:
+        raise TransactionFailed(f"{step.what}: {error}", error.error, error.args_) from error
+
+
+def _function(sender: Sender, plan: Plan, step: Call) -> Any:
+    contract = sender.web3.eth.contract(address=plan.contracts[step.name], abi=artifact(step.name)["abi"])  # type: ignore[call-overload]
+    return contract.functions[step.function](*step.arguments)

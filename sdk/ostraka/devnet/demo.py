@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ostraka.chain import events as ev
-from ostraka.chain.deploy import SUPPLY
+from ostraka.chain.plan import SUPPLY
 from ostraka.client import Client, Generation
 from ostraka.devnet.network import Devnet
 from ostraka.devnet.spec import FIRST_OPERATOR, DevnetSpec

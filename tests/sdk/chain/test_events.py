@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 
 from ostraka.chain.artifacts import CONTRACTS, artifact, error_signatures
-from ostraka.chain.deploy import market_params
 from ostraka.chain.events import CLASSES, Event, snake
+from ostraka.chain.plan import market_params
 from ostraka.params import PRESETS
 from ostraka.types import JobState, NodeStatus
 
