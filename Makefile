@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := .setup
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test check fmt lint types layers unit network ipfs contracts contracts-test gas bench constraints dist clean
+.PHONY: help setup demo test check fmt lint types layers unit network ipfs contracts slither contracts-test gas bench constraints dist clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -81,7 +81,10 @@ $(STAMP)/contracts: tests/contracts/requirements.txt tests/contracts/constraints
 contracts: $(STAMP)/node   ## compile the contracts into sdk/ostraka/chain/artifacts
 	@PATH="$(CURDIR)/$(BIN):$$PATH" node tools/contracts/compile.mjs
 
-contracts-test: $(STAMP)/contracts
+slither: $(STAMP)/node   ## static analysis; every finding needs a reason in contracts/slither.toml
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/contracts/analyse.py
+
+contracts-test: $(STAMP)/contracts slither
 	@PATH="$(CURDIR)/$(BIN):$$PATH" node tools/contracts/compile.mjs --check
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" bash tools/contracts/test.sh
 
