@@ -55,7 +55,7 @@ contract JobMarket is JobViews, Commits, Entries {
     }
 
     /// @inheritdoc IJobMarket
-    function submit(SubmitRequest calldata request) external whenOpen nonReentrant returns (uint256 jobId) {
+    function submit(SubmitRequest calldata request) external whenOpen returns (uint256 jobId) {
         Job memory made = _draft(request);
 
         jobId = ++jobCount;
@@ -134,7 +134,7 @@ contract JobMarket is JobViews, Commits, Entries {
         bytes32 resultHash = TraceLib.resultHash(units, outputDigest, traceRoot);
         bytes32 seal = _replicas[jobId][index].seal;
         bytes32 opened = AssignmentLib.seal(
-            uint32(uint256(seal) >> 224),
+            AssignmentLib.headOf(seal),
             assignment,
             AssignmentLib.hashCommitment(jobId, index, msg.sender, resultHash, traceRoot, salt)
         );

@@ -135,14 +135,24 @@ contract JobSettler is Verdicts {
         uint256 price
     ) private {
         (PayoutLib.Fees memory fees, uint256 work) = _takeFees(entry, price);
-        uint256 jobLock = _jobLock(entry);
         uint256 left;
         for (uint8 i = 0; i < replicas.length; ++i) {
-            if (!_has(winners, i)) continue;
-            left += _payStages(jobId, i, replicas[i].stages, seats[i], work, NO_STAGE);
-            vault.unlockAll(seats[i], jobLock, true);
+            if (_has(winners, i)) left += _payStages(jobId, i, replicas[i].stages, seats[i], work, NO_STAGE);
         }
         _payFees(jobId, entry, fees, _count(winners), left);
+        vault.unlockAll(_together(seats, winners), _jobLock(entry), true);
+    }
+
+    /// @dev The operators of several replicas in one list: one call of the vault frees them all.
+    function _together(uint32[][] memory seats, uint8 members) private pure returns (uint32[] memory ids) {
+        uint256 total;
+        for (uint8 i = 0; i < seats.length; ++i) if (_has(members, i)) total += seats[i].length;
+        ids = new uint32[](total);
+        uint256 next;
+        for (uint8 i = 0; i < seats.length; ++i) {
+            if (!_has(members, i)) continue;
+            for (uint256 k = 0; k < seats[i].length; ++k) ids[next++] = seats[i][k];
+        }
     }
 
     /// @dev No majority: nobody is paid and nobody outvoted. Where too few committed, no reveal was owed.
@@ -155,9 +165,7 @@ contract JobSettler is Verdicts {
     ) private {
         emit JobFailed(jobId, entry.escrow);
         _close(jobId, entry, JobState.Failed);
-        for (uint8 i = 0; i < replicas.length; ++i) {
-            if (hopeless || _has(entry.revealed, i)) vault.unlockAll(seats[i], _jobLock(entry), false);
-        }
+        vault.unlockAll(_together(seats, hopeless ? entry.committed : entry.revealed), _jobLock(entry), false);
         if (!hopeless) _punishWithheld(jobId, entry, replicas, seats);
     }
 

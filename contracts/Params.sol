@@ -12,7 +12,16 @@ contract Params is IParams, Ownable2Step {
     uint256 private constant MAX_ROYALTY_BPS = 1000;
     uint256 private constant MAX_CHALLENGER_BPS = 3000; // more would make slashing one's own node a cheap way out
 
-    uint8 private _epoch;
+    /// @dev In one slot with the number of the set in force: what every submission reads of it.
+    struct Terms {
+        uint8 epoch;
+        uint8 lockMultiple;
+        uint32 minWindowSeconds;
+        uint32 maxWindowSeconds;
+        uint32 revealWindowSeconds;
+    }
+
+    Terms private _terms;
     mapping(uint8 epoch => Set) private _sets;
 
     constructor(Set memory first) Ownable(msg.sender) {
@@ -36,9 +45,10 @@ contract Params is IParams, Ownable2Step {
             uint32 revealWindowSeconds
         )
     {
-        epoch = _epoch;
-        Set storage set = _sets[epoch];
-        return (epoch, set.lockMultiple, set.minWindowSeconds, set.maxWindowSeconds, set.revealWindowSeconds);
+        Terms memory now_ = _terms;
+        return (
+            now_.epoch, now_.lockMultiple, now_.minWindowSeconds, now_.maxWindowSeconds, now_.revealWindowSeconds
+        );
     }
 
     /// @inheritdoc IParams
@@ -49,7 +59,7 @@ contract Params is IParams, Ownable2Step {
 
     /// @inheritdoc IParams
     function current() external view returns (Set memory) {
-        return _sets[_epoch];
+        return _sets[_terms.epoch];
     }
 
     /// @inheritdoc IParams
@@ -65,9 +75,11 @@ contract Params is IParams, Ownable2Step {
                 || set.revealWindowSeconds == 0 || set.challengeWindowSeconds == 0 || set.responseWindowSeconds == 0
                 || set.bondBps > PayoutLib.ALL_BPS
         ) revert BadParams(set);
-        if (_epoch == type(uint8).max) revert TooManyEpochs(type(uint8).max);
+        uint8 epoch = _terms.epoch;
+        if (epoch == type(uint8).max) revert TooManyEpochs(type(uint8).max);
 
-        _sets[++_epoch] = set;
-        emit ParamsChanged(_epoch, set);
+        _sets[++epoch] = set;
+        _terms = Terms(epoch, set.lockMultiple, set.minWindowSeconds, set.maxWindowSeconds, set.revealWindowSeconds);
+        emit ParamsChanged(epoch, set);
     }
 }

@@ -44,10 +44,20 @@ library AssignmentLib {
         );
     }
 
-    /// @notice What the market stores of a commit: the lead's operator id, then 224 bits of hash.
-    function seal(uint32 lead, bytes32 assignment, bytes32 commitment) internal pure returns (bytes32) {
+    /// @notice What the market stores of a commit: a head, then 216 bits of hash.
+    function seal(uint40 head, bytes32 assignment, bytes32 commitment) internal pure returns (bytes32) {
         uint256 hash = uint256(keccak256(abi.encode(assignment, commitment)));
-        return bytes32(uint256(lead) << 224 | hash >> 32);
+        return bytes32(uint256(head) << 216 | hash >> 40);
+    }
+
+    /// @notice Operator id of the lead, and how many stages stand behind its own.
+    function sealHead(uint32 lead, uint256 followers) internal pure returns (uint40) {
+        return uint40(lead) << 8 | uint40(followers);
+    }
+
+    /// @notice The head of a seal.
+    function headOf(bytes32 sealed_) internal pure returns (uint40) {
+        return uint40(uint256(sealed_) >> 216);
     }
 
     /// @notice Salted, and bound to sender, job, replica, contract and chain: it opens for nobody else, nowhere else.

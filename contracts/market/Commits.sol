@@ -31,7 +31,7 @@ abstract contract Commits is IJobMarket, Ledger, EIP712 {
             _checkNodes(entry.modelId, stages, nodeSignatures, AssignmentLib.hashAttestation(assignment, commitment));
         _checkSeats(jobId, entry, ids);
 
-        _replicas[jobId][index].seal = AssignmentLib.seal(ids[0], assignment, commitment);
+        _replicas[jobId][index].seal = AssignmentLib.seal(AssignmentLib.sealHead(ids[0], ids.length - 1), assignment, commitment);
         _takeSeats(jobId, index, ids);
         _countCommit(entry, index);
         emit ReplicaCommitted(jobId, index, msg.sender, assignment, commitment);
@@ -101,11 +101,12 @@ abstract contract Commits is IJobMarket, Ledger, EIP712 {
         uint8 committed = entry.committed;
         for (uint8 index = 0; committed >> index != 0; ++index) {
             if (!_has(committed, index)) continue;
-            _checkSeat(jobId, ids, uint32(uint256(_replicas[jobId][index].seal) >> 224));
-            uint256 word = _seats[jobId][index][0];
-            for (uint256 next = 1; word != 0; ++next) {
+            uint40 head = AssignmentLib.headOf(_replicas[jobId][index].seal);
+            _checkSeat(jobId, ids, uint32(head >> 8));
+            uint256 followers = uint8(head);
+            for (uint256 first = 0; first < followers; first += SEATS_PER_WORD) {
+                uint256 word = _seats[jobId][index][first / SEATS_PER_WORD];
                 for (; word != 0; word >>= 32) _checkSeat(jobId, ids, uint32(word));
-                word = _seats[jobId][index][next];
             }
         }
     }

@@ -47,8 +47,8 @@ abstract contract JobBook is IJobs {
         bytes32 modelId;
     }
 
-    /// @dev Commitment and result never share a slot. `seal` is the lead's operator id (32 bits), then 224 bits of a hash over
-    /// assignment and commitment: who reveals or settles shows both again.
+    /// @dev Commitment and result never share a slot. `seal` is the lead's operator id (32 bits), how many stages follow (8),
+    /// then 216 bits of a hash over assignment and commitment: who reveals or settles shows both again.
     struct Replica {
         bytes32 seal;
         bytes32 resultHash;
@@ -185,11 +185,12 @@ abstract contract JobBook is IJobs {
     /// @return lead operator id of its first stage
     function _checkSeal(uint256 jobId, uint8 index, Sealed calldata replica_) internal view returns (uint32 lead) {
         bytes32 seal = _replicas[jobId][index].seal;
-        lead = uint32(uint256(seal) >> 224);
+        uint40 head = AssignmentLib.headOf(seal);
+        lead = uint32(head >> 8);
         bytes32 given = replica_.stages.length == 0
             ? bytes32(0)
             : AssignmentLib.seal(
-                lead, AssignmentLib.hashAssignment(jobId, index, replica_.stages), replica_.commitment
+                head, AssignmentLib.hashAssignment(jobId, index, replica_.stages), replica_.commitment
             );
         if (given != seal) revert SealMismatch(jobId, index, seal, given);
     }

@@ -69,8 +69,8 @@ contract LibraryHarness {
         return PayoutLib.splitSlash(slashed, challengerBps, requesterCap);
     }
 
-    function seal(uint32 lead, bytes32 assignment, bytes32 commitment) external pure returns (bytes32) {
-        return AssignmentLib.seal(lead, assignment, commitment);
+    function seal(uint32 lead, uint8 followers, bytes32 assignment, bytes32 commitment) external pure returns (bytes32) {
+        return AssignmentLib.seal(AssignmentLib.sealHead(lead, followers), assignment, commitment);
     }
 
     function hashSettlement(uint256 jobId, bytes32 result, bytes32[] calldata assignments)

@@ -35,7 +35,7 @@ class TestGivenAnOpenJob:
         assignment = bytes(world.market_domain.assignment(job.id, 0, replica.stages).body)
         assert world.market.replica(job.id, 0).dict() == {
             "state": R_COMMITTED,
-            "seal": "0x" + seal(world.short_id(replica.nodes[0].operator), assignment, replica.commitment).hex(),
+            "seal": "0x" + seal(world.short_id(replica.nodes[0].operator), assignment, replica.commitment, 1).hex(),
             "resultHash": "0x" + "00" * 32,
         }
         assert world.market.replica(job.id, 1)["state"] == R_NONE

@@ -74,7 +74,9 @@ def dispute(world: World, transfer: int) -> dict[str, int]:
 def measure(world: World) -> dict[str, int]:
     world.fund(world.stranger, 3 * STAKE, world.vault)
     world.fund(world.challenger, 2)
-    transfer = world.token.transfer(world.requester.address, 1, world.challenger.pays).gas_used - 21_000
+    world.token.approve(world.stranger.address, 2**256 - 1, world.challenger.pays)
+    moved = world.token.transferFrom(world.challenger.address, world.requester.address, 1, world.stranger.pays)
+    transfer = moved.gas_used - 21_000
     registered = world.register(world.stranger, world.spare_key, stake=STAKE).gas_used - transfer
     added = world.vault.stake(STAKE, world.stranger.pays).gas_used - transfer
     claimed = world.shards.claim(world.nodes.nodeCount(), MODEL, 0, 4, world.stranger.pays).gas_used

@@ -99,10 +99,12 @@ class TestGivenTypedData:
         assignments = [domain.assignment(job, i, stages).body for i, stages in enumerate(replicas)]
         assert library.hashSettlement(job, result, assignments) == hexed(domain.settlement(job, result, replicas).body)
 
-    @given(lead=st.integers(0, 2**32 - 1), assignment=DIGEST, commitment=DIGEST)
+    @given(lead=st.integers(0, 2**32 - 1), followers=st.integers(0, 63), assignment=DIGEST, commitment=DIGEST)
     @settings(max_examples=60)
-    def test_a_seal_should_be_the_leads_id_and_a_hash(self, library, lead, assignment, commitment):
-        assert library.seal(lead, assignment, commitment) == hexed(seal(lead, assignment, commitment))
+    def test_a_seal_should_be_the_leads_id_its_followers_and_a_hash(self, library, lead, followers, assignment, commitment):
+        assert library.seal(lead, followers, assignment, commitment) == hexed(
+            seal(lead, assignment, commitment, followers)
+        )
 
     @given(job=st.integers(0, 2**256 - 1), replica=st.integers(0, 255), result=DIGEST, root=DIGEST, salt=DIGEST)
     @settings(max_examples=60)

@@ -46,9 +46,18 @@ class TestGivenATokenThatCallsBack:
         assert token.balanceOf(token) == before + cap
         assert (market.balanceOf(token), token.balanceOf(market)) == (0, cap), "the other job's escrow is untouched"
 
-    def test_when_it_withdraws_while_it_submits_it_should_be_stopped(self, world: World, trap):
+    def test_when_it_withdraws_while_it_submits_it_should_get_its_balance_once(self, world: World, trap):
         token, market, cap, request = trap
         token.callOnTransfer(market, market.withdraw.encode_input(), world.stranger.pays)
+        before = token.balanceOf(token)
         token.act(market, market.submit.encode_input(request), world.stranger.pays)
-        assert not token.succeeded()
-        assert (market.balanceOf(token), token.balanceOf(market)) == (cap, 3 * cap)
+        assert token.balanceOf(token) == before, "a refund came and an escrow went"
+        assert (market.balanceOf(token), token.balanceOf(market)) == (0, 2 * cap), "two jobs' escrow is there"
+
+    def test_when_it_submits_while_it_submits_both_jobs_should_have_their_escrow(self, world: World, trap):
+        token, market, cap, request = trap
+        token.callOnTransfer(market, market.submit.encode_input(request), world.stranger.pays)
+        token.act(market, market.submit.encode_input(request), world.stranger.pays)
+        made = market.jobCount()
+        held = sum(market.job(job)["escrow"] for job in range(1, made + 1))
+        assert (market.balanceOf(token), token.balanceOf(market)) == (cap, cap + held)

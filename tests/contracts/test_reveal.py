@@ -31,7 +31,7 @@ class TestGivenAllCommitted:
         seen = world.market.replica(job.id, 1)
         assert seen["state"] == R_REVEALED
         assert seen["resultHash"] == "0x" + trace.hash.hex()
-        assert seen["seal"] == "0x" + seal(world.short_id(replica.nodes[0].operator), job.assignment(1), replica.commitment).hex()
+        assert seen["seal"] == "0x" + seal(world.short_id(replica.nodes[0].operator), job.assignment(1), replica.commitment, 1).hex()
         assert dict(sent.events["ReplicaRevealed"]) == {
             "jobId": job.id,
             "replica": 1,

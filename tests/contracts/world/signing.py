@@ -85,9 +85,9 @@ class Domain:
         )
 
 
-def seal(lead: int, assignment: bytes, commitment: bytes) -> bytes:
-    """What the market stores of a commit: 32 bits of operator id, 224 bits of hash."""
-    return lead.to_bytes(4, "big") + keccak(assignment + commitment)[:28]
+def seal(lead: int, assignment: bytes, commitment: bytes, followers: int = 0) -> bytes:
+    """What the market stores of a commit: 32 bits of operator id, how many stages follow, 216 bits of hash."""
+    return lead.to_bytes(4, "big") + bytes([followers]) + keccak(assignment + commitment)[:27]
 
 
 def sign(key: bytes, message: SignableMessage) -> bytes:
