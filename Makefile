@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := .setup
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test check fmt lint types layers unit network ipfs contracts slither contracts-test gas bench constraints dist clean
+.PHONY: help setup demo test check fmt lint types layers unit network ipfs contracts slither contracts-test anvil mutate gas bench constraints dist clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -87,6 +87,12 @@ slither: $(STAMP)/node   ## static analysis; every finding needs a reason in con
 contracts-test: $(STAMP)/contracts slither
 	@PATH="$(CURDIR)/$(BIN):$$PATH" node tools/contracts/compile.mjs --check
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" bash tools/contracts/test.sh
+
+anvil: $(STAMP)/contracts   ## the contract tests once more, on Anvil
+	@PATH="$$PATH:$(CURDIR)/$(BIN)" bash tools/contracts/test.sh --anvil
+
+mutate: $(STAMP)/contracts   ## break the contracts on purpose and see whether the tests notice (an hour)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/contracts/mutate.py
 
 gas: $(STAMP)/contracts   ## measure gas on Ganache, write contracts/gas-snapshot.json
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" bash tools/contracts/test.sh --gas

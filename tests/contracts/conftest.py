@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
-from brownie import chain, network, project
+from brownie import chain, network, project, web3
+from web3.exceptions import TransactionNotFound
 from world.market import World
+
+
+def patiently(look_up, patience_s: float = 5.0):
+    """Anvil counts a transaction's nonce a moment before it finds the transaction; Brownie would think that it was dropped."""
+
+    def look_again(txid):
+        end = time.monotonic() + patience_s
+        while True:
+            try:
+                return look_up(txid)
+            except TransactionNotFound:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.05)
+
+    return look_again
 
 
 @pytest.fixture(scope="session")
 def house():
+    web3.eth.get_transaction = patiently(web3.eth.get_transaction)
     network.gas_price("2 gwei")  # Brownie's default of 0 is below Ganache's base fee, and such a transaction waits for ever
     return World(project.get_loaded_projects()[0])
 
