@@ -10,8 +10,8 @@ from web3.exceptions import TransactionNotFound
 from world.market import World
 
 
-def patiently(look_up, patience_s: float = 5.0):
-    """Anvil counts a transaction's nonce a moment before it finds the transaction; Brownie would think that it was dropped."""
+def patiently(look_up, patience_s: float = 3.0):
+    """Anvil counts a transaction's nonce a moment before it finds its receipt; Brownie would think that it was dropped."""
 
     def look_again(txid):
         end = time.monotonic() + patience_s
@@ -21,7 +21,7 @@ def patiently(look_up, patience_s: float = 5.0):
             except TransactionNotFound:
                 if time.monotonic() > end:
                     raise
-                time.sleep(0.05)
+                time.sleep(0.01)
 
     return look_again
 
@@ -29,6 +29,7 @@ def patiently(look_up, patience_s: float = 5.0):
 @pytest.fixture(scope="session")
 def house():
     web3.eth.get_transaction = patiently(web3.eth.get_transaction)
+    web3.eth.get_transaction_receipt = patiently(web3.eth.get_transaction_receipt)
     network.gas_price("2 gwei")  # Brownie's default of 0 is below Ganache's base fee, and such a transaction waits for ever
     return World(project.get_loaded_projects()[0])
 
