@@ -40,46 +40,50 @@ contract EpochSettler is EpochOrders, EpochPayouts, Entries {
     }
 
     /// @inheritdoc IEpochSettler
-    function commit(bytes32 epochId, uint8 seat, bytes32 commitment) external {
+    function commit(bytes32 epochId, Sealed[] calldata seals) external {
         Epoch memory entry = _openEpoch(epochId);
-        (, uint32 operatorId,) = _nodes.identify(msg.sender);
         if (block.timestamp >= entry.commitDeadline) {
             revert CommitClosed(epochId, entry.commitDeadline, block.timestamp);
         }
-        // A shift beyond the word gives 0, which is nobody's id.
-        if (operatorId == 0 || uint32(_operators[epochId] >> uint256(seat) * 32) != operatorId) {
-            revert NotSeat(epochId, seat, msg.sender);
+        uint256 operators = _operators[epochId];
+        uint8 committed = entry.committed;
+        for (uint256 i = 0; i < seals.length; ++i) {
+            (uint8 seat, bytes32 commitment) = (seals[i].seat, seals[i].commitment);
+            address signer = _checkSeat(epochId, operators, seat, commitment, seals[i].signature);
+            if (_has(committed, seat)) continue;
+            committed |= uint8(1) << seat;
+            _seals[epochId][seat] = commitment;
+            emit RootCommitted(epochId, seat, signer, commitment);
         }
-        if (_has(entry.committed, seat)) revert AlreadyCommitted(epochId, seat);
+        if (committed == entry.committed) revert NothingNew(epochId);
 
-        _seals[epochId][seat] = commitment;
-        entry.committed |= uint8(1) << seat;
-        if (entry.committed == _allOf(entry)) {
+        Epoch storage kept = _epochs[epochId];
+        kept.committed = committed;
+        if (committed == _allOf(entry)) {
             // Reveals open now; how long they may take is what lay between the two deadlines at the opening.
-            entry.phaseDeadline = uint32(block.timestamp) + entry.phaseDeadline - entry.commitDeadline;
+            kept.phaseDeadline = uint32(block.timestamp) + entry.phaseDeadline - entry.commitDeadline;
         }
-        _epochs[epochId] = entry;
-        emit RootCommitted(epochId, seat, msg.sender, commitment);
     }
 
     /// @inheritdoc IEpochSettler
-    function reveal(bytes32 epochId, uint8 seat, bytes32 root, bytes32 salt, bytes32 leavesDigest) external {
+    function reveal(bytes32 epochId, Revealed[] calldata roots) external {
         Epoch memory entry = _openEpoch(epochId);
-        if (!_has(entry.committed, seat)) revert NotCommitted(epochId, seat);
-        if (_has(entry.revealed, seat)) revert AlreadyRevealed(epochId, seat);
         if (!_revealsAreOpen(entry)) revert RevealNotOpen(epochId, entry.commitDeadline, block.timestamp);
-        if (block.timestamp >= entry.phaseDeadline) {
+        if (entry.state == State.Contested || block.timestamp >= entry.phaseDeadline) {
             revert RevealClosed(epochId, entry.phaseDeadline, block.timestamp);
         }
-        // The id is a digest over chain and contract, so the commitment is bound to both.
-        bytes32 opened = keccak256(abi.encode(COMMIT_TAG, epochId, seat, msg.sender, root, salt));
-        bytes32 committed = _seals[epochId][seat];
-        if (opened != committed) revert CommitmentMismatch(committed, opened);
+        uint8 revealed = entry.revealed;
+        for (uint256 i = 0; i < roots.length; ++i) {
+            uint8 seat = roots[i].seat;
+            if (!_has(entry.committed, seat)) revert NotCommitted(epochId, seat);
+            if (_has(revealed, seat)) continue;
+            _open(epochId, seat, roots[i].root, roots[i].salt);
+            revealed |= uint8(1) << seat;
+            emit RootRevealed(epochId, seat, roots[i].root, roots[i].leavesDigest);
+        }
+        if (revealed == entry.revealed) revert NothingNew(epochId);
 
-        _seals[epochId][seat] = root;
-        entry.revealed |= uint8(1) << seat;
-        _epochs[epochId] = entry;
-        emit RootRevealed(epochId, seat, root, leavesDigest);
+        _epochs[epochId].revealed = revealed;
     }
 
     /// @inheritdoc IEpochSettler
@@ -141,6 +145,14 @@ contract EpochSettler is EpochOrders, EpochPayouts, Entries {
         }
     }
 
+    /// @dev The id is a digest over chain and contract, so the commitment is bound to both.
+    function _open(bytes32 epochId, uint8 seat, bytes32 root, bytes32 salt) private {
+        bytes32 opened = keccak256(abi.encode(COMMIT_TAG, epochId, seat, root, salt));
+        bytes32 committed = _seals[epochId][seat];
+        if (opened != committed) revert CommitmentMismatch(committed, opened);
+        _seals[epochId][seat] = root;
+    }
+
     function _punishLosers(EpochOrder calldata order, bytes32 epochId, Epoch memory entry, uint8 winners) private {
         uint8 losers = entry.revealed & ~winners & ~entry.outvoted;
         entry.outvoted |= losers;
@@ -150,9 +162,9 @@ contract EpochSettler is EpochOrders, EpochPayouts, Entries {
 
     function _contest(bytes32 epochId, Epoch memory entry) private {
         uint32 deadline = uint32(block.timestamp) + _params.at(entry.paramSet).challengeWindowSeconds;
-        entry.state = State.Contested;
-        entry.phaseDeadline = deadline;
-        _epochs[epochId] = entry;
+        Epoch storage kept = _epochs[epochId];
+        kept.state = State.Contested;
+        kept.phaseDeadline = deadline;
         emit EpochContested(epochId, deadline);
     }
 
@@ -164,9 +176,10 @@ contract EpochSettler is EpochOrders, EpochPayouts, Entries {
         // Where too few committed to ever agree, no reveal was owed.
         uint8 spoke = _isMajority(entry, entry.committed) ? entry.revealed : entry.committed;
 
-        entry.escrow = 0;
-        entry.state = winners == 0 ? State.Refunded : State.Settled;
-        _epochs[epochId] = entry;
+        Epoch storage kept = _epochs[epochId];
+        kept.escrow = 0;
+        kept.state = winners == 0 ? State.Refunded : State.Settled;
+        if (entry.outvoted != 0) kept.outvoted = entry.outvoted;
         _credit(order.requester, refund);
         if (winners == 0) {
             emit EpochRefunded(epochId, refund);

@@ -21,6 +21,15 @@ abstract contract EpochBook is IEpochSettler, EIP712 {
         "EpochOrder(address requester,address orchestrator,bytes32 modelId,bytes32 inputsRoot,uint16 jobs,uint32 unitsPerJob,uint80 pricePerJob,uint64[] nodeIds,uint64 commitDeadline,uint256 nonce)"
     );
 
+    bytes32 private constant COMMIT_TYPEHASH =
+        keccak256("EpochCommit(bytes32 epochId,uint8 seat,bytes32 commitment)");
+
+    /// @dev One slot that never empties again: filling an empty one costs more than all the rest of a payment.
+    struct Earnings {
+        uint128 credited;
+        uint128 withdrawn;
+    }
+
     /// @dev One slot. What else there is to know stands in the order, which whoever needs it shows again. `state` is never
     /// Revealing; the clock says that.
     struct Epoch {
@@ -58,9 +67,9 @@ abstract contract EpochBook is IEpochSettler, EIP712 {
     mapping(bytes32 epochId => mapping(uint256 seat => bytes32)) internal _seals;
     mapping(bytes32 epochId => mapping(uint256 word => uint256 bitmap)) internal _voidJobs;
 
-    mapping(address account => uint256) private _balances;
+    mapping(address account => Earnings) private _balances;
     /// @dev What operators earned, by their short ids: paying them needs no look into the registers.
-    mapping(uint32 operatorId => uint256) private _earned;
+    mapping(uint32 operatorId => Earnings) private _earned;
 
     constructor(IJobMarket market_, uint40 gracePeriod_) EIP712("Ostraka", "1") {
         market = market_;
@@ -76,19 +85,16 @@ abstract contract EpochBook is IEpochSettler, EIP712 {
 
     /// @inheritdoc IEpochSettler
     function withdraw() external returns (uint256 amount) {
-        uint32 operatorId = _vault.operatorIdOf(msg.sender);
-        amount = _balances[msg.sender] + _earned[operatorId];
+        amount = _take(_balances[msg.sender]) + _take(_earned[_vault.operatorIdOf(msg.sender)]);
         if (amount == 0) revert NothingToWithdraw(msg.sender);
 
-        _balances[msg.sender] = 0;
-        _earned[operatorId] = 0;
         emit Withdrawn(msg.sender, amount);
         _token.safeTransfer(msg.sender, amount);
     }
 
     /// @inheritdoc IEpochSettler
     function balanceOf(address account) external view returns (uint256) {
-        return _balances[account] + _earned[_vault.operatorIdOf(account)];
+        return _left(_balances[account]) + _left(_earned[_vault.operatorIdOf(account)]);
     }
 
     /// @inheritdoc IEpochSettler
@@ -135,12 +141,26 @@ abstract contract EpochBook is IEpochSettler, EIP712 {
         );
     }
 
+    /// @inheritdoc IEpochSettler
+    function hashCommit(bytes32 epochId, uint8 seat, bytes32 commitment) public view returns (bytes32) {
+        return _hashTypedDataV4(keccak256(abi.encode(COMMIT_TYPEHASH, epochId, seat, commitment)));
+    }
+
     function _credit(address account, uint256 amount) internal {
-        if (amount != 0) _balances[account] += amount;
+        if (amount != 0) _balances[account].credited += uint128(amount);
     }
 
     function _earn(uint32 operatorId, uint256 amount) internal {
-        if (amount != 0) _earned[operatorId] += amount;
+        if (amount != 0) _earned[operatorId].credited += uint128(amount);
+    }
+
+    function _take(Earnings storage entry) private returns (uint256 amount) {
+        amount = _left(entry);
+        if (amount != 0) entry.withdrawn = entry.credited;
+    }
+
+    function _left(Earnings storage entry) private view returns (uint256) {
+        return entry.credited - entry.withdrawn;
     }
 
     /// @dev An epoch that is still to be settled.

@@ -90,4 +90,20 @@ abstract contract EpochOrders is EpochBook {
         if (status != INodeRegistry.NodeStatus.Active) revert NodeNotActive(nodeId, status);
         return operatorId;
     }
+
+    /// @dev Who signed the commitment: a node of the seat's operator, in whatever state it is by now.
+    function _checkSeat(
+        bytes32 epochId,
+        uint256 operators,
+        uint8 seat,
+        bytes32 commitment,
+        bytes calldata signature
+    ) internal view returns (address signer) {
+        (signer,,) = ECDSA.tryRecover(hashCommit(epochId, seat, commitment), signature);
+        (, uint32 operatorId,) = _nodes.identify(signer);
+        // A shift beyond the word gives 0, which is nobody's id.
+        if (operatorId == 0 || uint32(operators >> uint256(seat) * 32) != operatorId) {
+            revert NotSeat(epochId, seat, signer);
+        }
+    }
 }

@@ -49,6 +49,25 @@ interface IEpochSettler {
         uint256 nonce;
     }
 
+    /// @notice What a seat commits to.
+    /// @param commitment `keccak256(abi.encode(keccak256("ostraka/epoch-commit/1"), epochId, seat, root, salt))`
+    /// @param signature over EIP-712 `EpochCommit(bytes32 epochId,uint8 seat,bytes32 commitment)`, by the signer of any node of the
+    /// seat's operator
+    struct Sealed {
+        uint8 seat;
+        bytes32 commitment;
+        bytes signature;
+    }
+
+    /// @param root Merkle root (docs/protocol.md §4) of the tree in which leaf j is the result hash of job j, 0 if left out
+    /// @param leavesDigest SHA-256 of the file of all leaves, for whoever wants to compare; 0 where it is not published
+    struct Revealed {
+        uint8 seat;
+        bytes32 root;
+        bytes32 salt;
+        bytes32 leavesDigest;
+    }
+
     /// @notice One job in one seat's tree.
     /// @param leaf the job's result hash; 0 where it was left out
     /// @param proof siblings from the leaf up
@@ -61,7 +80,7 @@ interface IEpochSettler {
     /// @param escrow what the epoch still holds
     /// @param phaseDeadline ends reveals, or challenges once Contested; falls when all commit early
     /// @param paramSet which set of parameters the epoch keeps to
-    /// @param committed, revealed, outvoted bitmaps over seats; outvoted by opened jobs, that is
+    /// @param committed, revealed, outvoted bitmaps over seats
     /// @param voided jobs that nobody is paid for
     /// @param operators short ids by seat, 32 bits each, seat 0 lowest
     struct EpochView {
@@ -83,8 +102,7 @@ interface IEpochSettler {
     event EpochOpened(
         bytes32 indexed epochId, address indexed requester, bytes32 indexed modelId, EpochOrder order, uint256 operators
     );
-    event RootCommitted(bytes32 indexed epochId, uint8 indexed seat, address indexed committer, bytes32 commitment);
-    /// @param leavesDigest SHA-256 of the file of all leaves, for whoever wants to compare; 0 where it is not published
+    event RootCommitted(bytes32 indexed epochId, uint8 indexed seat, address indexed signer, bytes32 commitment);
     event RootRevealed(bytes32 indexed epochId, uint8 indexed seat, bytes32 root, bytes32 leavesDigest);
     /// @notice No root has a majority: jobs can be opened until `deadline`.
     event EpochContested(bytes32 indexed epochId, uint64 deadline);
@@ -129,11 +147,10 @@ interface IEpochSettler {
     error NodeNotActive(uint64 nodeId, INodeRegistry.NodeStatus status);
     error ModelNotCovered(uint64 nodeId, bytes32 modelId);
     error OperatorServesTwice(uint32 operatorId);
-    error NotSeat(bytes32 epochId, uint8 seat, address caller);
+    error NotSeat(bytes32 epochId, uint8 seat, address recovered);
     error CommitClosed(bytes32 epochId, uint256 deadline, uint256 nowAt);
-    error AlreadyCommitted(bytes32 epochId, uint8 seat);
+    error NothingNew(bytes32 epochId);
     error NotCommitted(bytes32 epochId, uint8 seat);
-    error AlreadyRevealed(bytes32 epochId, uint8 seat);
     error RevealNotOpen(bytes32 epochId, uint256 opensAt, uint256 nowAt);
     error RevealClosed(bytes32 epochId, uint256 deadline, uint256 nowAt);
     error RevealStillOpen(bytes32 epochId, uint256 deadline, uint256 nowAt);
@@ -158,14 +175,13 @@ interface IEpochSettler {
         external
         returns (bytes32 epochId);
 
-    /// @notice Commits to a root. By the signer of any node of the seat's operator.
-    /// @param commitment `keccak256(abi.encode(keccak256("ostraka/epoch-commit/1"), epochId, seat, sender, root, salt))`
-    function commit(bytes32 epochId, uint8 seat, bytes32 commitment) external;
+    /// @notice Commits seats to their roots. By anyone with their signatures: all at once, or each its own. A seat that has committed
+    /// already is passed over, so that nobody can stop the others by being faster.
+    function commit(bytes32 epochId, Sealed[] calldata seals) external;
 
-    /// @notice Opens a commitment, once the whole team committed or the commit deadline passed. By its committer.
-    /// @param root Merkle root (docs/protocol.md §4) of the tree in which leaf j is the result hash of job j, 0 if left out
-    /// @param leavesDigest see `RootRevealed`
-    function reveal(bytes32 epochId, uint8 seat, bytes32 root, bytes32 salt, bytes32 leavesDigest) external;
+    /// @notice Opens commitments, once the whole team committed or the commit deadline passed. By anyone who knows what is in them;
+    /// a seat gives that away only when it need not fear copies any more. A seat that has revealed already is passed over.
+    function reveal(bytes32 epochId, Revealed[] calldata roots) external;
 
     /// @notice Opens a job in the trees of several seats, once reveals are over and until the epoch is settled or its challenge
     /// deadline passed. By anyone. Where a result has a majority of the team, every other opened seat is outvoted: it loses
@@ -190,6 +206,9 @@ interface IEpochSettler {
 
     /// @notice The digest that is signed, which is the epoch's id.
     function hashOrder(EpochOrder calldata order) external view returns (bytes32);
+
+    /// @notice The EIP-712 digest of `EpochCommit`.
+    function hashCommit(bytes32 epochId, uint8 seat, bytes32 commitment) external view returns (bytes32);
 
     /// @notice What `withdraw` would pay `account`.
     function balanceOf(address account) external view returns (uint256);
