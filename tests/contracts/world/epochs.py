@@ -14,9 +14,7 @@ from .actors import Actor, Node
 from .market import (
     BLOCKS,
     JAIL,
-    MAX_UNITS,
     MODEL,
-    OSTR,
     PRICE,
     RULES,
     STAKE,
@@ -27,7 +25,7 @@ from .market import (
 )
 from .money import Ledger
 from .signing import sign
-from .trace import depth, proof_of, root_of, sha
+from .trace import proof_of, root_of, sha
 
 NONE, COMMITTING, REVEALING, CONTESTED, SETTLED, REFUNDED = range(6)
 GRACE = 120
@@ -110,9 +108,7 @@ class Epochs:
         self.nodes.initialize(self.shards, self.market, by)
         self.market.setOrchestrator(world.orchestrator.address, True, by)
         world.token.approve(self.settler, 2**256 - 1, world.requester.pays)
-        self.team = [
-            self.serve(world.actors[7 + i], world.actors[15 + i]) for i in range(operators)
-        ]
+        self.team = [self.serve(world.actors[7 + i], world.actors[15 + i]) for i in range(operators)]
         self.ids: list[bytes] = []
 
     def serve(self, operator: Actor, signer: Actor, stop: int = BLOCKS) -> Node:
@@ -169,7 +165,9 @@ class Epochs:
     def balances(self) -> dict[str, int]:
         """By role, operators by seat; without those who are owed nothing."""
         world = self.world
-        named = {name: getattr(world, name) for name in ("requester", "publisher", "treasury", "challenger", "orchestrator")}
+        named = {
+            name: getattr(world, name) for name in ("requester", "publisher", "treasury", "challenger", "orchestrator")
+        }
         named |= {f"seat {i}": node.operator for i, node in enumerate(self.team)}
         return {name: owed for name, actor in named.items() if (owed := self.balance(actor))}
 
@@ -247,7 +245,9 @@ class Epoch:
     def revealed(self, seat: int) -> tuple:
         return (seat, self.root(seat), self.salt(seat), sha(*self.leaves[seat]))
 
-    def commit(self, seat: int, leaves: list[bytes] | None = None, seal: bytes | None = None, signer: Actor | None = None):
+    def commit(
+        self, seat: int, leaves: list[bytes] | None = None, seal: bytes | None = None, signer: Actor | None = None
+    ):
         self.leaves[seat] = leaves or right(self.jobs)
         sealed = self.sealed(seat, seal, signer)
         return self.epochs.settler.commit(self.id, [sealed], self.team[seat].signer.pays)
@@ -296,8 +296,9 @@ class Epoch:
 
 
 def measure(world: World) -> int:
-    """Gas a job of an epoch of 128 jobs on three workers, all of it: opening, commits, reveals, settling and three withdrawals;
-    commits and reveals sent together, as an orchestrator does. The second epoch of the same accounts; less the two kinds of token transfers.
+    """Gas a job of an epoch of 128 jobs on three workers, all of it: opening, commits, reveals, settling and three
+    withdrawals; commits and reveals sent together, as an orchestrator does. The second epoch of the same accounts; less what
+    the four transfers of the token take.
     """
     epochs = Epochs(world, operators=3)
     world.fund(world.challenger, 2)
@@ -309,7 +310,6 @@ def measure(world: World) -> int:
 
 
 def steps_of_one(epochs: Epochs) -> dict[str, int]:
-    assert depth(128) == 7 and MAX_UNITS >= UNITS and OSTR
     epoch = epochs.open(jobs=128)
     return {
         "open": epoch.open_gas,
