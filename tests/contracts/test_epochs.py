@@ -702,6 +702,46 @@ class TestGivenABalance:
         assert epochs.balance(operator) == owed, "the next epoch adds to what was withdrawn, and gives none of it again"
 
 
+class TestGivenATokenThatCallsBack:
+    def test_when_it_withdraws_or_opens_while_money_moves_it_should_get_its_balance_once(self, epochs: Epochs):
+        """The token itself is the requester; its epochs end refunded, because the one node of the team is silent."""
+        world = epochs.world
+        deploy, project, anyone = world.deployer.account.deploy, world.project, world.stranger.pays
+        token = deploy(project.ReentrantToken, world.deployer.address, 10**30)
+        trap = Epochs(world, operators=1, token=token)
+        token.transfer(token, 10**20, world.deployer.pays)
+        token.act(token, token.approve.encode_input(trap.settler, 2**256 - 1), anyone)
+
+        def opening() -> tuple:
+            order = trap.order(1, requester=token.address)
+            trap.ids.append(digest(message(trap.settler, order)))
+            return order, trap.settler.open.encode_input(order, *trap.signatures(order))
+
+        first, call = opening()
+        price = JOBS * JOB_PRICE
+        token.act(trap.settler, call, anyone)
+        next_block_at(first[PLACES["commitDeadline"]])
+        settle = trap.settler.settle.encode_input(first)
+        token.callOnTransfer(trap.settler, settle, anyone)  # called back while the vault slashes, it settles again
+        trap.settler.settle(first, world.orchestrator.pays)
+        assert not token.succeeded()
+        owed = trap.settler.balanceOf(token)
+        assert owed == 2 * price, "its escrow, and as much from the lock"
+
+        token.callOnTransfer(trap.settler, trap.settler.withdraw.encode_input(), anyone)
+        before = token.balanceOf(token)
+        token.act(trap.settler, trap.settler.withdraw.encode_input(), anyone)
+        assert not token.succeeded()
+        assert token.balanceOf(token) == before + owed
+        assert (trap.settler.balanceOf(token), token.balanceOf(trap.settler)) == (0, 0)
+
+        order, call = opening()
+        token.callOnTransfer(trap.settler, call, anyone)
+        token.act(trap.settler, call, anyone)
+        assert not token.succeeded(), "an order opens one epoch"
+        assert token.balanceOf(trap.settler) == price
+
+
 class TestGivenAHundredAndTwentyEightJobs:
     def test_a_job_should_cost_at_most_5000_gas(self, epochs: Epochs):
         assert measure(epochs.world) <= 5_000

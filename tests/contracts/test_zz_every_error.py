@@ -15,6 +15,8 @@ INTERFACES = (
     "JobMarket",
     "SignedSettlement",
     "DisputeCourt",
+    "PaymentVouchers",
+    "EpochSettler",
 )
 
 

@@ -95,10 +95,10 @@ def without(*at: int, jobs: int = JOBS) -> list[bytes]:
 class Epochs:
     """Deploys, and lets `operators` serve the model whole."""
 
-    def __init__(self, world: World, operators: int = 7) -> None:
-        self.world = world
+    def __init__(self, world: World, operators: int = 7, token=None) -> None:
+        self.world, self.token = world, token or world.token
         deploy, project, by = world.deployer.account.deploy, world.project, world.deployer.pays
-        self.vault = deploy(project.StakeVault, world.token, UNBONDING)
+        self.vault = deploy(project.StakeVault, self.token, UNBONDING)
         self.nodes = deploy(project.NodeRegistry, self.vault, JAIL)
         self.shards = deploy(project.ShardRegistry, self.nodes, world.models, self.vault, STAKE_RATIO)
         settler = deploy(project.JobSettler, self.shards, world.params, world.treasury.address)
@@ -107,12 +107,13 @@ class Epochs:
         self.vault.initialize([self.market, self.nodes, self.settler], by)
         self.nodes.initialize(self.shards, self.market, by)
         self.market.setOrchestrator(world.orchestrator.address, True, by)
-        world.token.approve(self.settler, 2**256 - 1, world.requester.pays)
+        self.token.approve(self.settler, 2**256 - 1, world.requester.pays)
         self.team = [self.serve(world.actors[7 + i], world.actors[15 + i]) for i in range(operators)]
         self.ids: list[bytes] = []
 
     def serve(self, operator: Actor, signer: Actor, stop: int = BLOCKS) -> Node:
-        self.world.fund(operator, STAKE, self.vault)
+        self.token.transfer(operator.address, STAKE, self.world.deployer.pays)
+        self.token.approve(self.vault, 2**256 - 1, operator.pays)
         domain = {
             "name": "Ostraka",
             "version": "1",
@@ -182,7 +183,7 @@ class Epochs:
         return [self.vault.scoreOf(node.operator.address) for node in self.team]
 
     def check_conserved(self) -> None:
-        token = self.world.token
+        token = self.token
         owed = sum(self.balance(actor) for actor in self.world.actors[:15])  # nobody owes a signer anything
         escrows = sum(self.settler.epoch(epoch_id)["escrow"] for epoch_id in self.ids)
         assert token.balanceOf(self.settler) == owed + escrows, "the settler holds what it owes"
