@@ -735,7 +735,7 @@ class TestGivenATokenThatCallsBack:
         assert token.balanceOf(token) == before + owed
         assert (trap.settler.balanceOf(token), token.balanceOf(trap.settler)) == (0, 0)
 
-        order, call = opening()
+        _, call = opening()
         token.callOnTransfer(trap.settler, call, anyone)
         token.act(trap.settler, call, anyone)
         assert not token.succeeded(), "an order opens one epoch"
