@@ -24,7 +24,8 @@ abstract contract EpochBook is IEpochSettler, EIP712 {
     bytes32 private constant COMMIT_TYPEHASH =
         keccak256("EpochCommit(bytes32 epochId,uint8 seat,bytes32 commitment)");
 
-    /// @dev One slot that never empties again: filling an empty one costs more than all the rest of a payment.
+    /// @dev One slot that never empties again: filling an empty one costs more than all the rest of a payment. Running sums of a
+    /// token whose stakes fit 96 bits do not reach 2^128.
     struct Earnings {
         uint128 credited;
         uint128 withdrawn;
