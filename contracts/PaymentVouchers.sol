@@ -7,7 +7,9 @@ import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
 import {IOstrakaToken} from "./interfaces/IOstrakaToken.sol";
+import {IParams} from "./interfaces/IParams.sol";
 import {IPaymentVouchers} from "./interfaces/IPaymentVouchers.sol";
+import {PayoutLib} from "./libraries/PayoutLib.sol";
 
 /// @title See IPaymentVouchers.
 contract PaymentVouchers is IPaymentVouchers, EIP712 {
@@ -22,6 +24,12 @@ contract PaymentVouchers is IPaymentVouchers, EIP712 {
     /// @inheritdoc IPaymentVouchers
     uint40 public immutable thawPeriod;
     /// @inheritdoc IPaymentVouchers
+    IParams public immutable params;
+    /// @inheritdoc IPaymentVouchers
+    address public immutable treasury;
+    /// @inheritdoc IPaymentVouchers
+    uint256 public feesHeld;
+    /// @inheritdoc IPaymentVouchers
     mapping(address payer => mapping(address signer => uint256 timestamp)) public validUntil;
     /// @inheritdoc IPaymentVouchers
     mapping(address payer => mapping(address receiver => mapping(bytes32 collectionId => uint256 amount))) public
@@ -29,11 +37,15 @@ contract PaymentVouchers is IPaymentVouchers, EIP712 {
 
     mapping(address payer => mapping(address receiver => Deposit)) private _deposits;
 
-    constructor(IOstrakaToken token_, uint40 thawPeriod_) EIP712("Ostraka", "1") {
-        if (address(token_) == address(0)) revert ZeroAddress();
+    constructor(IOstrakaToken token_, uint40 thawPeriod_, IParams params_, address treasury_) EIP712("Ostraka", "1") {
+        if (address(token_) == address(0) || address(params_) == address(0) || treasury_ == address(0)) {
+            revert ZeroAddress();
+        }
         if (thawPeriod_ < MIN_THAW_PERIOD) revert ThawPeriodTooShort(thawPeriod_, MIN_THAW_PERIOD);
         token = token_;
         thawPeriod = thawPeriod_;
+        params = params_;
+        treasury = treasury_;
     }
 
     /// @inheritdoc IPaymentVouchers
@@ -123,10 +135,17 @@ contract PaymentVouchers is IPaymentVouchers, EIP712 {
         entry.available = uint128(available - fromAvailable);
         entry.thawing = uint128(thawing - (paid - fromAvailable));
         collectedOf[voucher.payer][voucher.receiver][voucher.collectionId] = collected + paid;
-        emit VoucherCollected(
-            voucher.payer, voucher.receiver, voucher.collectionId, signer, voucher.cumulativeAmount, paid
-        );
-        token.safeTransfer(voucher.receiver, paid);
+        _payOut(voucher, signer, paid);
+    }
+
+    /// @inheritdoc IPaymentVouchers
+    function withdrawFees() external returns (uint256 amount) {
+        amount = feesHeld;
+        if (amount == 0) revert NoFees();
+
+        feesHeld = 0;
+        emit FeesWithdrawn(treasury, amount);
+        token.safeTransfer(treasury, amount);
     }
 
     /// @inheritdoc IPaymentVouchers
@@ -151,6 +170,15 @@ contract PaymentVouchers is IPaymentVouchers, EIP712 {
                 )
             )
         );
+    }
+
+    function _payOut(Voucher calldata voucher, address signer, uint256 paid) private {
+        uint256 fee = PayoutLib.bps(paid, params.current().protocolFeeBps);
+        if (fee != 0) feesHeld += fee;
+        emit VoucherCollected(
+            voucher.payer, voucher.receiver, voucher.collectionId, signer, voucher.cumulativeAmount, paid, fee
+        );
+        token.safeTransfer(voucher.receiver, paid - fee);
     }
 
     /// @dev The payer is a signed field, so a signer may serve many payers and needs no proof of possession. What is no

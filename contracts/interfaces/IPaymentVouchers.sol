@@ -2,12 +2,14 @@
 pragma solidity 0.8.28;
 
 import {IOstrakaToken} from "./IOstrakaToken.sol";
+import {IParams} from "./IParams.sol";
 
 /// @title PaymentVouchers: paying for many small things with one transaction.
 /// @notice A payer deposits tokens for one receiver and signs vouchers off chain, each for everything that is owed so far.
 /// The receiver keeps the newest one and collects what it has not been paid yet, whenever it likes. Nobody else can spend a
 /// deposit, so a voucher within it is as good as money. What the payer takes back thaws first, in reach of vouchers; the
-/// receiver has that long to collect. Windows are half-open. The contract holds exactly the sum of all deposits.
+/// receiver has that long to collect. Of what is collected the protocol fee goes to the treasury, as in the market. Windows are
+/// half-open. The contract holds exactly the sum of all deposits and of the fees that wait for the treasury.
 interface IPaymentVouchers {
     /// @notice What a payer signs: EIP-712 `Voucher(address payer,address receiver,bytes32 collectionId,uint128 cumulativeAmount)`.
     /// @param collectionId what the payment is for, chosen by payer and receiver: a session, or all business between them
@@ -33,14 +35,18 @@ interface IPaymentVouchers {
     event ThawCancelled(address indexed payer, address indexed receiver, uint256 amount);
     event DepositWithdrawn(address indexed payer, address indexed receiver, uint256 amount);
     /// @param signer whose signature it was: the payer, or one it had authorised
+    /// @param paid what it took of the deposit
+    /// @param fee the part of it that is the protocol's; the receiver got the rest
     event VoucherCollected(
         address indexed payer,
         address indexed receiver,
         bytes32 indexed collectionId,
         address signer,
         uint256 cumulativeAmount,
-        uint256 paid
+        uint256 paid,
+        uint256 fee
     );
+    event FeesWithdrawn(address indexed treasury, uint256 amount);
     event SignerAuthorized(address indexed payer, address indexed signer);
     event SignerRevoked(address indexed payer, address indexed signer, uint256 validUntil);
 
@@ -57,6 +63,7 @@ interface IPaymentVouchers {
     error DepositEmpty(address payer, address receiver);
     error AlreadyAuthorized(address payer, address signer);
     error NotAuthorized(address payer, address signer);
+    error NoFees();
 
     /// @notice Adds `amount` of the caller's tokens to its deposit for `receiver`.
     function deposit(address receiver, uint256 amount) external;
@@ -77,15 +84,20 @@ interface IPaymentVouchers {
     function revokeSigner(address signer) external;
 
     /// @notice Pays the caller, who is the voucher's receiver, what the voucher is worth beyond what was collected before: all
-    /// of it, or as much as is deposited, the rest when there is more. Takes what is available before what thaws.
+    /// of it, or as much as is deposited, the rest when there is more; less the protocol fee in force. Takes what is available
+    /// before what thaws.
     /// @param signature of the payer, or of a signer it authorised
+    /// @return paid what it took of the deposit, the fee included
     function collect(Voucher calldata voucher, bytes calldata signature) external returns (uint256 paid);
+
+    /// @notice Sends the treasury the fees taken so far. By anyone.
+    function withdrawFees() external returns (uint256 amount);
 
     function depositOf(address payer, address receiver) external view returns (Deposit memory);
 
     function collectedOf(address payer, address receiver, bytes32 collectionId) external view returns (uint256);
 
-    /// @notice What `collect` would pay for the voucher now, if its signature is good.
+    /// @notice What `collect` would take of the deposit for the voucher now, if its signature is good.
     function collectable(Voucher calldata voucher) external view returns (uint256);
 
     /// @notice Timestamp before which vouchers that `signer` signed for `payer` can be collected; 0 for one never authorised.
@@ -93,6 +105,14 @@ interface IPaymentVouchers {
 
     /// @notice The EIP-712 digest that is signed.
     function hashVoucher(Voucher calldata voucher) external view returns (bytes32);
+
+    /// @notice Fees that wait for the treasury.
+    function feesHeld() external view returns (uint256);
+
+    /// @notice Whose `protocolFeeBps` is taken: of the set in force when a voucher is collected.
+    function params() external view returns (IParams);
+
+    function treasury() external view returns (address);
 
     function token() external view returns (IOstrakaToken);
 

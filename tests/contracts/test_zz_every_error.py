@@ -16,6 +16,8 @@ INTERFACES = (
     "JobMarket",
     "SignedSettlement",
     "DisputeCourt",
+    "PaymentVouchers",
+    "EpochSettler",
 )
 
 
