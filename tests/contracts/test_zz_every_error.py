@@ -15,6 +15,7 @@ INTERFACES = (
     "JobMarket",
     "SignedSettlement",
     "DisputeCourt",
+    "ResultInbox",
 )
 
 
