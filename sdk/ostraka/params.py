@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ostraka.errors import ConfigError
+from ostraka.types import OSTR
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,11 @@ class Params:
     bond_bps: int = 1_000  # of what one stage locks
     unbonding_period_s: int = 14 * 86_400  # at least twice the longest job with reveal and challenge
     jail_period_s: int = 86_400
+    possession_window_s: int = 3_600  # to answer a possession challenge; well below the unbonding period
+    possession_cooldown_s: int = 6 * 3_600  # after an answer, before the same claim may be challenged again
+    possession_bond: int = OSTR // 10  # wei; what an answered challenge costs its challenger
+    possession_min_slash: int = OSTR  # wei; what an unanswered one costs the node at least
+    possession_slash_bps: int = 1_000  # of the operator's whole stake
 
 
 PRESETS: dict[str, Params] = {
@@ -36,6 +42,8 @@ PRESETS: dict[str, Params] = {
         challenge_window_s=300,
         response_window_s=30,
         unbonding_period_s=7_200,
+        possession_window_s=120,
+        possession_cooldown_s=600,
     ),
     # For a network on one machine: a person is waiting at the screen.
     "local": Params(
@@ -46,6 +54,8 @@ PRESETS: dict[str, Params] = {
         response_window_s=3,
         unbonding_period_s=20 * 60,
         jail_period_s=60,
+        possession_window_s=30,
+        possession_cooldown_s=60,
     ),
 }
 

@@ -41,7 +41,7 @@ def deploy(sender: Sender, params: Params, orchestrators: Sequence[str], report:
     vault = make("StakeVault", token, params.unbonding_period_s)
     nodes = make("NodeRegistry", vault, params.jail_period_s)
     models = make("ModelRegistry")
-    shards = make("ShardRegistry", nodes, models, vault, params.stake_to_price_ratio)
+    shards = make("ShardRegistry", nodes, models, vault, params.stake_to_price_ratio, possession_terms(params))
     settler = make("JobSettler", shards, make("Params", market_params(params)), sender.address)
     market = make("JobMarket", settler)
     settlement = make("SignedSettlement", market)
@@ -52,12 +52,23 @@ def deploy(sender: Sender, params: Params, orchestrators: Sequence[str], report:
         sender.send(contract.functions[function](*arguments))
         tick()
 
-    call("StakeVault", "initialize", [market, nodes])
+    call("StakeVault", "initialize", [market, nodes, shards])
     call("JobMarket", "initialize", court, settlement)
     call("NodeRegistry", "initialize", shards, market)
     for orchestrator in orchestrators:
         call("JobMarket", "setOrchestrator", orchestrator, True)
     return Deployment(web3.eth.chain_id, first_block, contracts)
+
+
+def possession_terms(params: Params) -> tuple[int, ...]:
+    """In the order of `IPossession.Terms`."""
+    return (
+        params.possession_window_s,
+        params.possession_cooldown_s,
+        params.possession_bond,
+        params.possession_min_slash,
+        params.possession_slash_bps,
+    )
 
 
 def market_params(params: Params) -> tuple[int, ...]:
