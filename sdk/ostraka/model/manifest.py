@@ -65,9 +65,9 @@ class BlockInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     wire: str = ""  # format of the rows that leave it; empty: the manifest's
 
     @property
-    def chunks(self) -> tuple[int, bytes]:
+    def chunks(self) -> tuple[int, Digest]:
         """How many there are, and their root: what the shard root is made of."""
-        return count_chunks(self.bytes), bytes.fromhex(self.chunk_root)
+        return count_chunks(self.bytes), Digest(bytes.fromhex(self.chunk_root))
 
     @property
     def held_bytes(self) -> int:
