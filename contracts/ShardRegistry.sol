@@ -46,8 +46,7 @@ contract ShardRegistry is Possession {
         _ownNode(nodeId);
         if (_spans[nodeId][modelId].stop == 0) revert NothingClaimed(nodeId, modelId);
 
-        delete _spans[nodeId][modelId];
-        emit ShardReleased(nodeId, modelId);
+        _drop(nodeId, modelId);
     }
 
     /// @inheritdoc IShardRegistry

@@ -118,9 +118,9 @@ abstract contract Possession is SpanBook, Entries {
 
         uint64 nodeId = entry.nodeId;
         address operator = nodes.operatorOf(nodeId);
-        delete _spans[nodeId][entry.modelId];
         balanceOf[entry.challenger] += _bond;
         _close(entry, ChallengeState.Failed);
+        _drop(nodeId, entry.modelId);
         vault.unlock(operator, entry.locked);
         uint256 slashed = vault.slash(operator, entry.penalty);
         (uint256 toChallenger,, uint256 burnt) = PayoutLib.splitSlash(slashed, CHALLENGER_BPS, 0);

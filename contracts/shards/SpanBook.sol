@@ -28,6 +28,13 @@ abstract contract SpanBook is IShardRegistry {
         vault = vault_;
     }
 
+    /// @dev Says nothing where nothing is claimed: a challenged node may have released its span.
+    function _drop(uint64 nodeId, bytes32 modelId) internal {
+        if (_spans[nodeId][modelId].stop == 0) return;
+        delete _spans[nodeId][modelId];
+        emit ShardReleased(nodeId, modelId);
+    }
+
     function _ownNode(uint64 nodeId) internal view returns (INodeRegistry.Node memory node) {
         node = nodes.node(nodeId);
         if (node.status == INodeRegistry.NodeStatus.None) revert UnknownNode(nodeId);

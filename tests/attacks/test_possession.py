@@ -21,12 +21,16 @@ pytestmark = [pytest.mark.network, pytest.mark.model]
 NODES = (NodeSpec(memory_mb=200), NodeSpec(memory_mb=200, fault="forget-shards"))
 
 
-def challenged(network, node_id):
-    command = [sys.executable, "-m", "ostraka.cli", "shard", "challenge", str(node_id), "--model", MODEL, "--json"]
+def shard(network, *arguments):
+    command = [sys.executable, "-m", "ostraka.cli", "shard", *arguments]
     environment = {**os.environ, "OSTRAKA_PROFILE": str(network.profile_path)}
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, env=environment)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return done.stdout
+
+
+def challenged(network, node_id):
+    return json.loads(shard(network, "challenge", str(node_id), "--model", MODEL, "--json"))
 
 
 def test_the_honest_node_answers_by_itself_and_the_other_is_slashed_and_jailed(tmp_path):
@@ -45,6 +49,7 @@ def test_the_honest_node_answers_by_itself_and_the_other_is_slashed_and_jailed(t
         assert market.bonds_owed(honest.operator) == bond
         assert market.account(honest.operator).locked == 0
         assert market.node(honest.node_id).status is NodeStatus.ACTIVE
+        assert shard(network, "prove", "1") == "challenge 1: proven\n"
 
         lost = challenged(network, thief.node_id)
         slashed = stakes[1] - market.account(thief.operator).staked
@@ -54,4 +59,6 @@ def test_the_honest_node_answers_by_itself_and_the_other_is_slashed_and_jailed(t
         assert market.node(thief.node_id).status is NodeStatus.JAILED
         assert market.span(thief.node_id, model) is None
         assert market.account(honest.operator).staked == stakes[0]
+        assert shard(network, "withdraw") == f"withdrew {lost['bonds_owed'] / OSTR:.4f} OSTR\n"
+        assert market.bonds_owed(client.key.address) == 0
         assert sum(ledger(network).values()) == sum(before.values())

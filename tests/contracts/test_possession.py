@@ -354,6 +354,7 @@ class TestGivenANodeWithoutTheData:
         assert supply - world.token.totalSupply() == PENALTY - share
         assert world.status(node) == N_JAILED
         assert tuple(world.shards.spanOf(node.id, REAL)) == (0, 0)
+        assert dict(sent.events["ShardReleased"]) == {"nodeId": node.id, "modelId": "0x" + REAL.hex()}
         assert (world.shards.openBonds(), world.shards.openChallenge(node.id, REAL)) == (0, 0)
         before = world.token.balanceOf(world.challenger.address)
         world.shards.withdraw(world.challenger.pays)
@@ -388,7 +389,8 @@ class TestGivenANodeWithoutTheData:
         challenge_id = drawn(world, node)
         world.shards.release(node.id, REAL, node.operator.pays)
         next_block_at(world.shards.challengeOf(challenge_id)["deadline"])
-        world.shards.fail(challenge_id, world.stranger.pays)
+        sent = world.shards.fail(challenge_id, world.stranger.pays)
+        assert "ShardReleased" not in sent.events, "it was before"
         assert (world.staked(node.operator), world.status(node)) == (STAKE - PENALTY, N_JAILED)
 
     def test_when_it_exits_it_should_stay_until_the_challenge_is_over(self, world: World, node):
