@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from itertools import count
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -22,6 +23,7 @@ from ostraka.store import LocalStore
 from ostraka.types import OSTR, BlockSpan, ChallengeState, NodeId, NodeStatus
 from ostraka_worker.faults import Fault
 from ostraka_worker.possession import Responder
+from ostraka_worker.service import Service
 
 SIZES = (3000, 500, 1024, 5000)
 FILES = [hashlib.shake_256(bytes([i])).digest(size) for i, size in enumerate(SIZES)]
@@ -61,11 +63,10 @@ def store(tmp_path):
     return LocalStore(tmp_path)
 
 
-@pytest.fixture
-def model(web3, market, store, node):
-    """A model of real bytes that the node has claimed: (manifest, model id)."""
+def publish(web3, market, store, chain_root=None, **changes):
+    """A model of real bytes: its manifest. `changes` are lies about the first block."""
     plain = example()
-    blocks = tuple(
+    blocks = [
         msgspec.structs.replace(
             block,
             cid=store.put(file),
@@ -74,11 +75,21 @@ def model(web3, market, store, node):
             bytes=len(file),
         )
         for block, file in zip(plain.blocks, FILES, strict=True)
-    )
+    ]
+    blocks[0] = msgspec.structs.replace(blocks[0], **changes)
     root = shard_root([block.chunks for block in blocks]).hex()
-    manifest = msgspec.structs.replace(plain, name=f"model {next(numbers)}", blocks=blocks, shard_root=root)
+    manifest = msgspec.structs.replace(plain, name=f"model {next(numbers)}", blocks=tuple(blocks), shard_root=root)
     store.put(dump_manifest(manifest))
-    sender(web3, DEPLOYER).send(market.publish(manifest, 100, 10**12, 0))
+    terms = (4, 100, 10**12, 0, 0, manifest.name)
+    root = chain_root or bytes.fromhex(root)
+    sender(web3, DEPLOYER).send(market._call("ModelRegistry", "publish", manifest.digest, root, *terms))
+    return manifest
+
+
+@pytest.fixture
+def model(web3, market, store, node):
+    """Published, and claimed by the node: (manifest, model id)."""
+    manifest = publish(web3, market, store)
     node[1].send(market.claim(node[0], manifest.digest, WHOLE))
     return manifest, manifest.digest
 
@@ -143,6 +154,21 @@ def test_a_challenger_without_the_bond_or_a_number_that_is_none_is_told(web3, ma
         challenge(market, Sender(web3, new_key()), node[0], model[1])
     with pytest.raises(UsageError, match="challenge 999: there is none"):
         market.challenge_view(999)
+
+
+@pytest.mark.parametrize(
+    ("lie", "named"),
+    [
+        ({"chain_root": b"\x01" * 32}, "the shard root on chain is not the manifest's"),
+        ({"chunk_root": "ab" * 32}, "block 0 of model .*: refused, its chunk root is not the manifest's"),
+        ({"bytes": 4000}, "block 0 of model .*: refused, its chunk root is not the manifest's"),
+    ],
+)
+def test_a_model_about_which_no_challenge_could_be_answered_is_not_loaded(web3, market, store, lie, named):
+    manifest = publish(web3, market, store, **lie)
+    service = SimpleNamespace(market=market, store=store, config=SimpleNamespace(memory_bytes=10**9), kernel=None)
+    with pytest.raises(HashMismatch, match=named):
+        Service.load(service, manifest.digest, WHOLE)
 
 
 def test_a_node_that_keeps_nothing_is_slashed_by_whoever_sees_it_through(web3, market, node, store, model):
