@@ -141,7 +141,7 @@ contract NodeRegistry is INodeRegistry, EIP712, Entries {
 
     /// @inheritdoc INodeRegistry
     function jail(uint64 nodeId) external {
-        if (msg.sender != _market) revert NotMarket(msg.sender, _market);
+        if (msg.sender != _market && msg.sender != _shards) revert NotMarket(msg.sender, _market);
         Key storage entry = _keyOf(nodeId);
         if (entry.status == NodeStatus.None || entry.status == NodeStatus.Exited) return;
         _holders[nodeId].jailedUntil = uint40(block.timestamp) + jailPeriod;

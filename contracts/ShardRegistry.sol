@@ -1,34 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.28;
 
-import {Entries} from "./access/Entries.sol";
 import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
 import {INodeRegistry} from "./interfaces/INodeRegistry.sol";
 import {IShardRegistry} from "./interfaces/IShardRegistry.sol";
 import {IStakeVault} from "./interfaces/IStakeVault.sol";
+import {Possession} from "./shards/Possession.sol";
+import {SpanBook} from "./shards/SpanBook.sol";
 
-/// @title See IShardRegistry.
-contract ShardRegistry is IShardRegistry, Entries {
-    struct Span {
-        uint16 start;
-        uint16 stop;
-    }
-
-    /// @inheritdoc IShardRegistry
-    INodeRegistry public immutable nodes;
-    /// @inheritdoc IShardRegistry
-    IModelRegistry public immutable models;
-    /// @inheritdoc IShardRegistry
-    IStakeVault public immutable vault;
+/// @title See IShardRegistry. This file: claims. Challenges are in shards/Possession.sol.
+contract ShardRegistry is Possession {
     /// @inheritdoc IShardRegistry
     uint32 public immutable stakeToPriceRatio;
 
-    mapping(uint64 nodeId => mapping(bytes32 modelId => Span)) private _spans;
-
-    constructor(INodeRegistry nodes_, IModelRegistry models_, IStakeVault vault_, uint32 stakeToPriceRatio_) {
-        nodes = nodes_;
-        models = models_;
-        vault = vault_;
+    constructor(
+        INodeRegistry nodes_,
+        IModelRegistry models_,
+        IStakeVault vault_,
+        uint32 stakeToPriceRatio_,
+        Terms memory terms
+    ) SpanBook(nodes_, models_, vault_) Possession(terms) {
         stakeToPriceRatio = stakeToPriceRatio_;
     }
 
@@ -55,8 +46,7 @@ contract ShardRegistry is IShardRegistry, Entries {
         _ownNode(nodeId);
         if (_spans[nodeId][modelId].stop == 0) revert NothingClaimed(nodeId, modelId);
 
-        delete _spans[nodeId][modelId];
-        emit ShardReleased(nodeId, modelId);
+        _drop(nodeId, modelId);
     }
 
     /// @inheritdoc IShardRegistry
@@ -75,11 +65,5 @@ contract ShardRegistry is IShardRegistry, Entries {
     function minimumStake(bytes32 modelId) external view returns (uint256) {
         (, uint32 maxUnits, uint96 pricePerUnit,,,) = models.offer(modelId);
         return uint256(stakeToPriceRatio) * pricePerUnit * maxUnits;
-    }
-
-    function _ownNode(uint64 nodeId) private view returns (INodeRegistry.Node memory node) {
-        node = nodes.node(nodeId);
-        if (node.status == INodeRegistry.NodeStatus.None) revert UnknownNode(nodeId);
-        if (msg.sender != node.signer && msg.sender != node.operator) revert NotNodeKey(nodeId, msg.sender);
     }
 }

@@ -99,6 +99,9 @@ interface IJobMarket is IJobs {
 
     function replica(uint256 jobId, uint8 index) external view returns (ReplicaView memory);
 
+    /// @notice What contracts ask most: a job's state and, once there is one, the agreed result hash. Cheaper than `job`.
+    function outcome(uint256 jobId) external view returns (JobState state, bytes32 resultHash);
+
     /// @notice What a dispute between two replicas rests on.
     function standing(uint256 jobId, uint8 loser, uint8 winner) external view returns (Standing memory);
 

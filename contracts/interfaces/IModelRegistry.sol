@@ -12,7 +12,7 @@ interface IModelRegistry {
     }
 
     /// @param pricePerUnit wei of the token for one position through all blocks, one replica; whole gwei
-    /// @param shardRoot Merkle root over the digests of the block files
+    /// @param shardRoot Merkle root over the chunks of all block files, docs/protocol.md §1
     /// @param blocks number of blocks, B, at most 1024: a pinpoint carries two digests for each
     /// @param maxUnits most positions one job may process, at most 2^24 − 1
     /// @param royaltyBps the publisher's share of every price, at most 1000

@@ -84,7 +84,7 @@ interface INodeRegistry {
     /// @notice Pending → Active. By the ShardRegistry.
     function activate(uint64 nodeId) external;
 
-    /// @notice Any status but Exited → Jailed. By the market. Never reverts for it.
+    /// @notice Any status but Exited → Jailed. By the market, or the ShardRegistry. Never reverts for it.
     function jail(uint64 nodeId) external;
 
     /// @notice All zero for an id that does not exist.

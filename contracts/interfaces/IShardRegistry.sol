@@ -3,11 +3,12 @@ pragma solidity 0.8.28;
 
 import {IModelRegistry} from "./IModelRegistry.sol";
 import {INodeRegistry} from "./INodeRegistry.sol";
+import {IPossession} from "./IPossession.sol";
 import {IStakeVault} from "./IStakeVault.sol";
 
 /// @title ShardRegistry: which node serves which blocks.
 /// @notice A node claims at most one span of each model. Spans are half-open, `[start, stop)`.
-interface IShardRegistry {
+interface IShardRegistry is IPossession {
     event ShardClaimed(uint64 indexed nodeId, bytes32 indexed modelId, uint16 start, uint16 stop);
     event ShardReleased(uint64 indexed nodeId, bytes32 indexed modelId);
 
@@ -24,7 +25,7 @@ interface IShardRegistry {
     /// Active. May be paused. By the node's signer or operator.
     function claim(uint64 nodeId, bytes32 modelId, uint16 start, uint16 stop) external;
 
-    /// @notice Gives a span up. By the node's signer or operator.
+    /// @notice Gives a span up; an open challenge stays open. By the node's signer or operator.
     function release(uint64 nodeId, bytes32 modelId) external;
 
     /// @notice Whether the node's claim holds all of `[start, stop)`.

@@ -8,6 +8,14 @@ library TraceLib {
         return sha256(abi.encodePacked(units, outputDigest, traceRoot));
     }
 
+    /// @notice Digest of the tokens that a job made.
+    /// @param output the tokens, each as unsigned 32-bit little-endian integer
+    function digestOfTokens(bytes calldata output) internal pure returns (bytes32) {
+        uint256 count = output.length / 4;
+        uint256 littleEndian = (count & 0xff) << 24 | (count >> 8 & 0xff) << 16 | (count >> 16 & 0xff) << 8 | count >> 24;
+        return sha256(abi.encodePacked("ostraka/output/1", uint32(littleEndian), output));
+    }
+
     /// @notice `h[p]`: one position, chained to all before it.
     function link(bytes32 previous, bytes32[] calldata digests) internal pure returns (bytes32) {
         return sha256(abi.encodePacked(previous, digests));

@@ -137,16 +137,20 @@ abstract contract JobBook is IJobs {
 
     /// @dev Who stands for the result that more than half of all replicas revealed, if there is one.
     function _majority(Job storage entry) internal view returns (uint8) {
-        (uint8 revealed, uint8 replicas) = (entry.revealed, entry.replicas);
+        (uint8 revealed, uint24 groups, uint8 replicas) = (entry.revealed, entry.groups, entry.replicas);
         for (uint8 i = 0; i < replicas; ++i) {
-            if (_has(revealed, i) && _groupOf(entry, i) == i && _count(_membersOf(entry, i)) * 2 > replicas) return i;
+            if (!_has(revealed, i) || uint8(groups >> uint256(i) * 3 & 7) != i) continue;
+            if (_count(_members(revealed, groups, replicas, i)) * 2 > replicas) return i;
         }
         return NO_REPLICA;
     }
 
     /// @dev Bitmap of the replicas with the result that `leader` stands for.
-    function _membersOf(Job storage entry, uint8 leader) internal view returns (uint8 members) {
-        (uint8 revealed, uint24 groups, uint8 replicas) = (entry.revealed, entry.groups, entry.replicas);
+    function _membersOf(Job storage entry, uint8 leader) internal view returns (uint8) {
+        return _members(entry.revealed, entry.groups, entry.replicas, leader);
+    }
+
+    function _members(uint8 revealed, uint24 groups, uint8 replicas, uint8 leader) private pure returns (uint8 members) {
         for (uint8 i = 0; i < replicas; ++i) {
             if (_has(revealed, i) && uint8(groups >> uint256(i) * 3 & 7) == leader) members |= uint8(1) << i;
         }

@@ -44,6 +44,15 @@ abstract contract JobViews is IJobMarket, JobBook {
     }
 
     /// @inheritdoc IJobMarket
+    function outcome(uint256 jobId) external view returns (JobState state, bytes32 resultHash) {
+        Job storage entry = _jobs[jobId];
+        state = _stateOf(entry);
+        if (!_hasResult(entry)) return (state, 0);
+        uint8 leader = _majority(entry);
+        if (leader != NO_REPLICA) resultHash = _replicas[jobId][leader].resultHash;
+    }
+
+    /// @inheritdoc IJobMarket
     function standing(uint256 jobId, uint8 loser, uint8 winner) external view returns (Standing memory seen) {
         Job storage entry = _jobs[jobId];
         seen.state = _stateOf(entry);

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ostraka.errors import ConfigError
+from ostraka.types import OSTR
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,14 @@ class Params:
     unbonding_period_s: int = 14 * 86_400  # at least twice the longest job with reveal and challenge
     jail_period_s: int = 86_400
     timelock_delay_s: int = 2 * 86_400  # between what the governor proposes and its execution
+    epoch_grace_s: int = 3_600  # after an orchestrator's last deadline, before anyone may settle an epoch
+    voucher_thaw_s: int = 86_400  # a receiver has so long to collect what its payer takes back
+    callback_gas: int = 1_000_000  # the most that a callback may ask for
+    possession_window_s: int = 3_600  # to answer a possession challenge; well below the unbonding period
+    possession_cooldown_s: int = 6 * 3_600  # after an answer, before the same claim may be challenged again
+    possession_bond: int = OSTR // 10  # wei; what an answered challenge costs its challenger
+    possession_min_slash: int = OSTR  # wei; what an unanswered one costs the node at least
+    possession_slash_bps: int = 1_000  # of the operator's whole stake
 
 
 PRESETS: dict[str, Params] = {
@@ -38,6 +47,10 @@ PRESETS: dict[str, Params] = {
         response_window_s=30,
         unbonding_period_s=7_200,
         timelock_delay_s=60,
+        epoch_grace_s=120,
+        voucher_thaw_s=600,
+        possession_window_s=120,
+        possession_cooldown_s=600,
     ),
     # For a network on one machine: a person is waiting at the screen.
     "local": Params(
@@ -49,6 +62,10 @@ PRESETS: dict[str, Params] = {
         unbonding_period_s=20 * 60,
         jail_period_s=60,
         timelock_delay_s=0,
+        epoch_grace_s=30,
+        voucher_thaw_s=60,
+        possession_window_s=30,
+        possession_cooldown_s=60,
     ),
 }
 

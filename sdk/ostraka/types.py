@@ -89,6 +89,16 @@ class JobState(IntEnum):
         return self in (JobState.AGREED, JobState.DISPUTED)
 
 
+class ChallengeState(IntEnum):
+    """Mirrors `IPossession.ChallengeState`."""
+
+    NONE = 0
+    OPEN = 1
+    PROVEN = 2
+    FAILED = 3
+    VOID = 4
+
+
 class NodeStatus(IntEnum):
     """Mirrors `INodeRegistry.NodeStatus`."""
 

@@ -8,6 +8,7 @@ from world.market import (
     JAIL,
     MAX_UNITS,
     MODEL,
+    POSSESSION,
     PRICE,
     STAKE_RATIO,
     UNBONDING,
@@ -23,7 +24,7 @@ def trap(world: World):
     token = deploy(project.ReentrantToken, world.deployer.address, 10**30)
     vault = deploy(project.StakeVault, token, UNBONDING)
     nodes = deploy(project.NodeRegistry, vault, JAIL)
-    shards = deploy(project.ShardRegistry, nodes, world.models, vault, STAKE_RATIO)
+    shards = deploy(project.ShardRegistry, nodes, world.models, vault, STAKE_RATIO, POSSESSION)
     market = deploy(project.JobMarket, deploy(project.JobSettler, shards, world.params, world.treasury.address))
     market.setOrchestrator(world.orchestrator.address, True, world.deployer.pays)
     cap = MAX_UNITS * PRICE

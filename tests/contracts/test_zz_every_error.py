@@ -18,6 +18,7 @@ INTERFACES = (
     "DisputeCourt",
     "PaymentVouchers",
     "EpochSettler",
+    "ResultInbox",
 )
 
 

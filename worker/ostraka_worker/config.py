@@ -19,4 +19,5 @@ class WorkerConfig:
     threads: int = 1  # torch threads; more than the free cores makes everything slower
     kernel: str | None = None  # native, int8, fp32 or cuda; None lets the start-up probe choose
     heartbeat_s: float = 2.0
+    possession_s: float = 5.0  # between looks for possession challenges; raise it where reading the chain costs
     fault: str = ""  # deliberate misbehaviour, for demos and attack tests

@@ -5,6 +5,7 @@ A node takes a fault from `--fault KIND[:job=N]`:
 - `tamper-activation`: turns the sign of a few channels in every output row, and hashes the changed rows as if they were honest.
 - `tamper-and-withhold`: the same, and nobody gets the trace that would show it.
 - `stall`: stops answering steps.
+- `forget-shards`: claims blocks that it does not keep, so it has nothing to show when it is challenged.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 
 from ostraka.errors import ConfigError
 
-KINDS = ("none", "tamper-activation", "tamper-and-withhold", "stall")
+KINDS = ("none", "tamper-activation", "tamper-and-withhold", "stall", "forget-shards")
 STALL_S = 3600.0
 TAMPERED_VALUES = 64
 
@@ -48,9 +49,13 @@ class Fault:
     def withholds(self, job: int) -> bool:
         return self.kind == "tamper-and-withhold" and self.job in (None, job)
 
+    @property
+    def forgets_shards(self) -> bool:
+        return self.kind == "forget-shards"
+
     def apply(self, result: Any, job: int) -> Any:
         """An honest node returns `result` as it is."""
-        if self.kind == "none" or self.job not in (None, job):
+        if self.kind in ("none", "forget-shards") or self.job not in (None, job):
             return result
         if self.kind == "stall":
             time.sleep(STALL_S)

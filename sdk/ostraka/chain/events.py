@@ -88,6 +88,45 @@ class ShardReleased(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PossessionChallenged(Event):
+    """The span as it was claimed then; an answer counts before `deadline`."""
+
+    challenge_id: int
+    node_id: int
+    model_id: bytes
+    challenger: str
+    start: int
+    stop: int
+    deadline: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PossessionDrawn(Event):
+    challenge_id: int
+    seed: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class PossessionProven(Event):
+    challenge_id: int
+    node_id: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PossessionFailed(Event):
+    challenge_id: int
+    node_id: int
+    slashed: int
+    to_challenger: int
+    burnt: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PossessionVoided(Event):
+    challenge_id: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class JobSubmitted(Event):
     job_id: int
     requester: str
@@ -324,6 +363,11 @@ CLASSES: dict[str, type[Event]] = {
         ModelPublished,
         ShardClaimed,
         ShardReleased,
+        PossessionChallenged,
+        PossessionDrawn,
+        PossessionProven,
+        PossessionFailed,
+        PossessionVoided,
         JobSubmitted,
         ReplicaCommitted,
         ReplicaRevealed,

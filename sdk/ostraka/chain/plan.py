@@ -22,7 +22,8 @@ from ostraka.types import OSTR
 
 SUPPLY = 1_000_000_000 * OSTR
 NOBODY = "0x" + "00" * 20
-PAUSABLE = ("StakeVault", "NodeRegistry", "ModelRegistry", "ShardRegistry", "JobMarket")
+PAUSABLE = ("StakeVault", "NodeRegistry", "ModelRegistry", "ShardRegistry", "JobMarket", "EpochSettler")
+MODULES = ("JobMarket", "NodeRegistry", "ShardRegistry", "EpochSettler")  # who may lock, free and slash stake
 OWNED = (*PAUSABLE, "Params", "Treasury")
 
 
@@ -109,18 +110,27 @@ class Plan:
             "StakeVault": (at["OstrakaToken"], params.unbonding_period_s),
             "NodeRegistry": (at["StakeVault"], params.jail_period_s),
             "ModelRegistry": (),
-            "ShardRegistry": (at["NodeRegistry"], at["ModelRegistry"], at["StakeVault"], params.stake_to_price_ratio),
+            "ShardRegistry": (
+                at["NodeRegistry"],
+                at["ModelRegistry"],
+                at["StakeVault"],
+                params.stake_to_price_ratio,
+                possession_terms(params),
+            ),
             "JobSettler": (at["ShardRegistry"], at["Params"], at["Treasury"]),
             "JobMarket": (at["JobSettler"],),
             "SignedSettlement": (at["JobMarket"],),
             "DisputeCourt": (at["JobMarket"], NOBODY),
+            "EpochSettler": (at["JobMarket"], params.epoch_grace_s),
+            "PaymentVouchers": (at["OstrakaToken"], params.voucher_thaw_s, at["Params"], at["Treasury"]),
+            "ResultInbox": (at["JobMarket"], params.callback_gas),
         }
         return [Create(name, arguments[name]) for name in CONTRACTS]
 
     def _introductions(self) -> list[Step]:
         at = self.contracts
         return [
-            Call("StakeVault", "initialize", ([at["JobMarket"], at["NodeRegistry"]],)),
+            Call("StakeVault", "initialize", ([at[name] for name in MODULES],)),
             Call("JobMarket", "initialize", (at["DisputeCourt"], at["SignedSettlement"])),
             Call("NodeRegistry", "initialize", (at["ShardRegistry"], at["JobMarket"])),
             *(Call("JobMarket", "setOrchestrator", (o, True)) for o in self.orchestrators),
@@ -155,6 +165,17 @@ def _encode(name: str, function: str, arguments: tuple[Any, ...]) -> bytes:
 
     contract = Web3().eth.contract(abi=artifact(name)["abi"])
     return bytes.fromhex(contract.encode_abi(function, arguments)[2:])
+
+
+def possession_terms(params: Params) -> tuple[int, ...]:
+    """In the order of `IPossession.Terms`."""
+    return (
+        params.possession_window_s,
+        params.possession_cooldown_s,
+        params.possession_bond,
+        params.possession_min_slash,
+        params.possession_slash_bps,
+    )
 
 
 def market_params(params: Params) -> tuple[int, ...]:

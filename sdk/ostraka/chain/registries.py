@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from eth_utils.crypto import keccak
 from web3.contract.contract import ContractFunction
 
 from ostraka.chain import events as ev
 from ostraka.chain.contracts import Contracts
-from ostraka.chain.views import AccountView, NodeView
-from ostraka.model import Manifest
-from ostraka.types import Address, BlockSpan, ModelId, NodeId, NodeStatus
+from ostraka.chain.views import AccountView, ChallengeView, NodeView
+from ostraka.errors import UsageError
+from ostraka.model import Manifest, PossessionProof
+from ostraka.types import Address, BlockSpan, ChallengeState, ModelId, NodeId, NodeStatus
 
 EXACT = 0  # IModelRegistry.Profile
+KEPT_BLOCKS = 256  # FutureBlock.KEPT
 
 
 class Registries(Contracts):
@@ -107,3 +110,81 @@ class Registries(Contracts):
     def span(self, node_id: NodeId, model_id: bytes) -> BlockSpan | None:
         start, stop = self._read("ShardRegistry", "spanOf", node_id, model_id)
         return BlockSpan(start, stop) if stop else None
+
+    def claimed_models(self, node_id: NodeId) -> list[ModelId]:
+        """Every model of which the node has claimed a span, ever."""
+        claims = [e for e in self._events(ev.ShardClaimed) if isinstance(e, ev.ShardClaimed) and e.node_id == node_id]
+        return [ModelId(model) for model in dict.fromkeys(e.model_id for e in claims)]
+
+    def shard_root(self, model_id: bytes) -> bytes:
+        return bytes(self._read("ModelRegistry", "shardsOf", model_id)[0])
+
+    # ── possession challenges ──
+
+    def challenge(self, node_id: NodeId, model_id: bytes) -> ContractFunction:
+        """Takes the bond, which must be approved to the ShardRegistry."""
+        return self._call("ShardRegistry", "challenge", node_id, model_id)
+
+    def draw(self, challenge_id: int) -> ContractFunction:
+        return self._call("ShardRegistry", "draw", challenge_id)
+
+    def prove(self, challenge_id: int, proof: PossessionProof) -> ContractFunction:
+        values = (proof.chunk_count, proof.chunk_root, proof.block_proof, proof.chunk, proof.chunk_proof)
+        return self._call("ShardRegistry", "prove", challenge_id, values)
+
+    def fail_challenge(self, challenge_id: int) -> ContractFunction:
+        return self._call("ShardRegistry", "fail", challenge_id)
+
+    def void_challenge(self, challenge_id: int) -> ContractFunction:
+        return self._call("ShardRegistry", "void", challenge_id)
+
+    def withdraw_bonds(self) -> ContractFunction:
+        return self._call("ShardRegistry", "withdraw")
+
+    def bonds_owed(self, account: str) -> int:
+        """What `withdraw_bonds` would pay."""
+        return int(self._read("ShardRegistry", "balanceOf", account))
+
+    def challenge_bond(self) -> int:
+        return int(self._read("ShardRegistry", "possessionTerms")[2])
+
+    def challengeable_at(self, node_id: NodeId, model_id: bytes) -> int:
+        return int(self._read("ShardRegistry", "challengeableAt", node_id, model_id))
+
+    def open_challenge(self, node_id: NodeId, model_id: bytes) -> int:
+        """0 where there is none."""
+        return int(self._read("ShardRegistry", "openChallenge", node_id, model_id))
+
+    def challenge_view(self, challenge_id: int) -> ChallengeView:
+        """Raises `UsageError` for a number that no challenge has."""
+        state, node_id, start, stop, request_block, deadline, challenger, penalty, _, model_id, seed = self._read(
+            "ShardRegistry", "challengeOf", challenge_id
+        )
+        if not state:
+            raise UsageError(f"challenge {challenge_id}: there is none of that number")
+        return ChallengeView(
+            challenge_id,
+            ChallengeState(state),
+            node_id,
+            BlockSpan(start, stop),
+            request_block,
+            deadline,
+            challenger,
+            penalty,
+            bytes(model_id),
+            bytes(seed),
+        )
+
+    def possession_seed(self, challenge: ChallengeView) -> bytes | None:
+        """What was drawn or would be; None while the chain block that decides is not there yet, or not any more."""
+        if any(challenge.seed):
+            return challenge.seed
+        decides, last = challenge.request_block + 1, self.block_number()
+        if not decides <= last < decides + KEPT_BLOCKS:
+            return None
+        block_hash = self.block_hash(decides)
+        return None if block_hash is None else keccak(block_hash + challenge.challenge_id.to_bytes(32, "big"))
+
+    def seed_is_lost(self, challenge: ChallengeView) -> bool:
+        """Nobody drew it in time: the challenge can only be voided."""
+        return not any(challenge.seed) and self.block_number() >= challenge.request_block + 1 + KEPT_BLOCKS

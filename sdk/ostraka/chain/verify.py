@@ -9,7 +9,7 @@ from web3 import Web3
 
 from ostraka.chain.artifacts import CONTRACTS, artifact
 from ostraka.chain.deployment import Deployment
-from ostraka.chain.plan import OWNED
+from ostraka.chain.plan import MODULES, OWNED
 from ostraka.chain.rpc import chain_errors
 from ostraka.errors import ConfigError
 
@@ -32,9 +32,13 @@ WIRING = (
     ("JobMarket", "settlement", "SignedSettlement"),
     ("SignedSettlement", "market", "JobMarket"),
     ("DisputeCourt", "market", "JobMarket"),
+    ("EpochSettler", "market", "JobMarket"),
+    ("PaymentVouchers", "token", "OstrakaToken"),
+    ("PaymentVouchers", "params", "Params"),
+    ("PaymentVouchers", "treasury", "Treasury"),
+    ("ResultInbox", "market", "JobMarket"),
     *((name, "owner", "Timelock") for name in OWNED),
 )
-MODULES = ("JobMarket", "NodeRegistry")
 
 
 def check_code(web3: Web3, name: str, address: str) -> None:

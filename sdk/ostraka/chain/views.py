@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ostraka.types import JobState, NodeStatus
+from ostraka.types import BlockSpan, ChallengeState, JobState, NodeStatus
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,22 @@ class NodeView:
     operator: str
     signer: str
     status: NodeStatus
+
+
+@dataclass(frozen=True)
+class ChallengeView:
+    """A possession challenge. `seed` is 32 zero bytes until somebody draws it."""
+
+    challenge_id: int
+    state: ChallengeState
+    node_id: int
+    span: BlockSpan
+    request_block: int
+    deadline: int
+    challenger: str
+    penalty: int
+    model_id: bytes
+    seed: bytes
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,10 @@ def ledger(network: Devnet) -> dict[str, int]:
     accounts = {
         f"account {i}": market.token_balance(network.key(i).address) for i in range(FIRST_OPERATOR + len(network.nodes))
     }
-    held = {name: market.token_balance(network.deployment.address(name)) for name in ("StakeVault", "JobMarket")}
+    held = {
+        name: market.token_balance(network.deployment.address(name))
+        for name in ("StakeVault", "JobMarket", "ShardRegistry")
+    }
     return {**accounts, **held, "burnt": SUPPLY - market.supply()}
 
 

@@ -12,8 +12,8 @@ import msgspec
 
 from ostraka.codec import ROW_FORMATS, RowFormat, row_format
 from ostraka.crypto.canonical import canonical_json, sha256
-from ostraka.crypto.merkle import merkle_root
 from ostraka.errors import BadManifest
+from ostraka.model.chunks import count_chunks, shard_root
 from ostraka.model.limits import LIMITS, check_cid, check_decimal, check_digest, check_limit
 from ostraka.types import BlockSpan, Digest
 
@@ -58,10 +58,16 @@ class BlockInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: BlockKind
     cid: str
     sha256: str  # of the file, hex
+    chunk_root: str  # hex; Merkle root over its chunks of 1 KiB: what a node shows on chain that it holds
     bytes: int  # of the file
     work: int  # multiply-adds per position
     out_bytes: int  # bytes per position that leave it
     wire: str = ""  # format of the rows that leave it; empty: the manifest's
+
+    @property
+    def chunks(self) -> tuple[int, Digest]:
+        """How many there are, and their root: what the shard root is made of."""
+        return count_chunks(self.bytes), Digest(bytes.fromhex(self.chunk_root))
 
     @property
     def held_bytes(self) -> int:
@@ -76,7 +82,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     arch: LlamaConfig
     tokenizer: Tokenizer
     blocks: tuple[BlockInfo, ...]
-    shard_root: str  # hex; Merkle root over the blocks' sha256
+    shard_root: str  # hex; Merkle root over the blocks' chunk counts and chunk roots
     wire: str = "int8-b64-t4"
     task: Literal["generate"] = "generate"
     profile: Literal["exact"] = "exact"
@@ -183,8 +189,11 @@ def _check_blocks(manifest: Manifest) -> None:
             raise BadManifest(f"{field}.out_bytes: {block.out_bytes} should be {out_bytes} for {wire}")
         check_cid(f"{field}.cid", block.cid)
         check_digest(f"{field}.sha256", block.sha256)
+        check_digest(f"{field}.chunk_root", block.chunk_root)
         check_limit(f"{field}.bytes", block.bytes, 1 << 40)
         check_limit(f"{field}.work", block.work, 1 << 48)
-    root = merkle_root([bytes.fromhex(block.sha256) for block in blocks]).hex()
+    root = shard_root([block.chunks for block in blocks]).hex()
     if manifest.shard_root != root:
-        raise BadManifest(f"shard_root: {manifest.shard_root!r} should be {root}, the Merkle root of blocks[].sha256")
+        raise BadManifest(
+            f"shard_root: {manifest.shard_root!r} should be {root}, the Merkle root of blocks[].bytes and chunk_root"
+        )

@@ -22,6 +22,7 @@ STAKE = 10 * OSTR
 STAKE_RATIO = 100
 UNBONDING = 5_000
 JAIL = 700
+POSSESSION = (400, 300, OSTR // 10, OSTR // 2, 1_000)  # window, cooldown, bond, least slash, share slashed
 PARAMS = (200, 300, 10, 5_000, 3_000, 10, 86_400, 300, 600, 200, 1_000)
 MIN_WINDOW, MAX_WINDOW, REVEAL_WINDOW, CHALLENGE_WINDOW, RESPONSE_WINDOW, BOND_BPS = PARAMS[5:]
 RULES = Rules(PARAMS[0], ROYALTY_BPS, *PARAMS[1:5])
@@ -70,7 +71,7 @@ class World:
         self.vault = deploy(project.StakeVault, self.token, UNBONDING)
         self.nodes = deploy(project.NodeRegistry, self.vault, JAIL)
         self.models = deploy(project.ModelRegistry)
-        self.shards = deploy(project.ShardRegistry, self.nodes, self.models, self.vault, STAKE_RATIO)
+        self.shards = deploy(project.ShardRegistry, self.nodes, self.models, self.vault, STAKE_RATIO, POSSESSION)
         self.params = deploy(project.Params, PARAMS)
         self.settler = deploy(project.JobSettler, self.shards, self.params, self.treasury.address)
         self.market = deploy(project.JobMarket, self.settler)
@@ -78,7 +79,7 @@ class World:
         self.adjudicator = deploy(project.FixedAdjudicator)
         self.court = deploy(project.DisputeCourt, self.market, self.adjudicator)
         self.auditor = deploy(project.Auditor)
-        self.vault.initialize([self.market, self.nodes], self.deployer.pays)
+        self.vault.initialize([self.market, self.nodes, self.shards], self.deployer.pays)
         self.market.initialize(self.court, self.settlement, self.deployer.pays)
         self.nodes.initialize(self.shards, self.market, self.deployer.pays)
         self.market.setOrchestrator(self.orchestrator.address, True, self.deployer.pays)

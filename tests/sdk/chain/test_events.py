@@ -8,7 +8,7 @@ import pytest
 
 from ostraka.chain.artifacts import CONTRACTS, artifact, error_signatures
 from ostraka.chain.events import CLASSES, Event, snake
-from ostraka.chain.plan import market_params
+from ostraka.chain.plan import market_params, possession_terms
 from ostraka.params import PRESETS
 from ostraka.types import JobState, NodeStatus
 
@@ -43,7 +43,24 @@ def test_views_are_read_in_the_contracts_order():
     ]  # fmt: skip
     assert struct("JobMarket", "replica") == ["state", "seal", "resultHash"]
     assert struct("NodeRegistry", "node") == ["operator", "operatorId", "status", "jailedUntil", "signer"]
+    assert struct("ShardRegistry", "challengeOf") == [
+        "state", "nodeId", "start", "stop", "requestBlock", "deadline", "challenger", "penalty", "locked", "modelId", "seed",
+    ]  # fmt: skip
     assert struct("StakeVault", "account") == ["staked", "locked", "unbonding", "unlockAt"]
+
+
+def test_possession_terms_are_given_in_the_contracts_order():
+    names = struct("ShardRegistry", "possessionTerms")
+    for params in PRESETS.values():
+        values = dict(zip(names, possession_terms(params), strict=True))
+        assert values == {
+            "windowSeconds": params.possession_window_s,
+            "cooldownSeconds": params.possession_cooldown_s,
+            "bond": params.possession_bond,
+            "minSlash": params.possession_min_slash,
+            "slashBps": params.possession_slash_bps,
+        }
+        assert 2 * params.possession_window_s <= params.unbonding_period_s
 
 
 def test_parameters_are_given_in_the_contracts_order():

@@ -9,7 +9,6 @@ import msgspec
 import pytest
 
 from ostraka.codec import row_format
-from ostraka.crypto.merkle import merkle_root
 from ostraka.errors import BadManifest
 from ostraka.model import (
     BlockInfo,
@@ -19,7 +18,9 @@ from ostraka.model import (
     dump_manifest,
     load_manifest,
     manifest_digest,
+    shard_root,
 )
+from ostraka.model.chunks import count_chunks
 from ostraka.types import BlockSpan
 
 CID = "b" + "a" * 58
@@ -40,6 +41,7 @@ def example(layers: int = 2, wire: str = "int8-b64-t4") -> Manifest:
         tie_embeddings=True,
     )
     digests = [hashlib.sha256(bytes([i])).digest() for i in range(layers + 2)]
+    roots = [hashlib.sha256(bytes([100 + i])).digest() for i in range(layers + 2)]
     row_bytes = row_format(wire, 576).row_bytes
     kinds = ["embed", *["layer"] * layers, "head"]
     return Manifest(
@@ -47,10 +49,19 @@ def example(layers: int = 2, wire: str = "int8-b64-t4") -> Manifest:
         arch=config,
         tokenizer=Tokenizer(cid=CID, bytes=10, sha256="0" * 64, chat_template="{{ 1 }}", bos=None, eos=2),
         blocks=tuple(
-            BlockInfo(i, kind, CID, digests[i].hex(), 1000 + i, 7 * (i + 1), 4 if kind == "head" else row_bytes)
+            BlockInfo(
+                i,
+                kind,
+                CID,
+                digests[i].hex(),
+                roots[i].hex(),
+                1000 + i,
+                7 * (i + 1),
+                4 if kind == "head" else row_bytes,
+            )
             for i, kind in enumerate(kinds)
         ),
-        shard_root=merkle_root(digests).hex(),
+        shard_root=shard_root([(count_chunks(1000 + i), root) for i, root in enumerate(roots)]).hex(),
         wire=wire,
     )
 
@@ -76,7 +87,7 @@ def test_what_was_dumped_is_loaded():
 def test_the_digest_is_the_sha256_of_the_canonical_bytes():
     manifest = example()
     assert manifest.digest == manifest_digest(manifest) == hashlib.sha256(dump_manifest(manifest)).digest()
-    assert manifest.digest.hex() == "8fe5ba465657ec4203f5a81b44d27de575e73746cf8a49824a10fc05038238c3"
+    assert manifest.digest.hex() == "97bb813f5c683710ca171f5c87b9e06a637084fa56d4f497b7d5ac612880c14f"
 
 
 def test_the_bytes_are_sorted_and_hold_no_floats_and_no_white_space():
@@ -133,7 +144,10 @@ def test_a_block_may_name_a_format_of_its_own():
         ("blocks.1.index", 2, "blocks[1].index"),
         ("blocks.1.kind", "head", "blocks[1].kind"),
         ("blocks.1.cid", "", "blocks[1].cid"),
-        ("blocks.1.sha256", "f" * 64, "shard_root"),
+        ("blocks.1.sha256", "f" * 63, "blocks[1].sha256"),
+        ("blocks.1.chunk_root", "f" * 63, "blocks[1].chunk_root"),
+        ("blocks.1.chunk_root", "f" * 64, "shard_root"),
+        ("blocks.1.bytes", 1025, "shard_root"),
         ("blocks.1.bytes", 0, "blocks[1].bytes"),
         ("blocks.1.work", 0, "blocks[1].work"),
         ("blocks.3.out_bytes", 610, "blocks[3].out_bytes"),

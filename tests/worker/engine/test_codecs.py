@@ -12,9 +12,8 @@ import pytest
 from tests.worker.engine.tiny import manifest_of, tiny_model
 
 from ostraka.codec import dump_tensors, load_tensors, row_format
-from ostraka.crypto.merkle import merkle_root
 from ostraka.errors import ShapeMismatch
-from ostraka.model import Manifest, dump_manifest
+from ostraka.model import Manifest, chunk_root, dump_manifest, shard_root
 from ostraka_worker.convert import calibration, convert_gguf
 from ostraka_worker.engine import Stage, generate_on
 from ostraka_worker.kernels import Fp32Kernel, ReferenceKernel, pick_kernel
@@ -36,6 +35,7 @@ def with_codec(codec: list[int], formats: dict[int, str]) -> tuple[Manifest, dic
         msgspec.structs.replace(
             block,
             sha256=hashlib.sha256(files[block.index]).hexdigest(),
+            chunk_root=chunk_root(files[block.index]).hex(),
             bytes=len(files[block.index]),
             wire=formats.get(block.index, ""),
             out_bytes=4
@@ -44,7 +44,7 @@ def with_codec(codec: list[int], formats: dict[int, str]) -> tuple[Manifest, dic
         )
         for block in manifest.blocks
     )
-    root = merkle_root([bytes.fromhex(block.sha256) for block in blocks]).hex()
+    root = shard_root([block.chunks for block in blocks]).hex()
     return msgspec.structs.replace(manifest, blocks=blocks, shard_root=root), files
 
 

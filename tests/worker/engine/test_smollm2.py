@@ -55,7 +55,7 @@ def test_its_manifest_is_what_the_file_says(smollm2):
 def test_its_blocks_are_pinned(smollm2):
     # The manifests of all markets that published this model name these files.
     assert smollm2[1].tokenizer.sha256 == "6024517317ec80c0cda6dae1445de603ec90f8b0b360bbc79188ad0112ad12f8"
-    assert smollm2[1].shard_root == "67a2408635d1af04226ca64d0f8a447588a1f54e1a4fb95a0562d3072eba7d65"
+    assert smollm2[1].shard_root == "fc90d2929525ed507b2a728cf87a7a181f0b5b2156f212fbbd8e794485466763"
 
 
 def test_digits_are_single_tokens_and_chat_tokens_are_whole(tokenizer):

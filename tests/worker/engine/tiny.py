@@ -7,8 +7,7 @@ import hashlib
 import tempfile
 from pathlib import Path
 
-from ostraka.crypto.merkle import merkle_root
-from ostraka.model import BlockInfo, Manifest, Tokenizer
+from ostraka.model import BlockInfo, Manifest, Tokenizer, shard_root
 from ostraka_worker.convert import Converted, convert_gguf
 from ostraka_worker.zoo.tiny import write_gguf
 
@@ -17,6 +16,10 @@ CID = "b" + "a" * 58  # a content store would name the files; engine and manifes
 
 def manifest_of(converted: Converted, wire: str = "int8-b64-t4") -> Manifest:
     tokenizer = converted.tokenizer
+    blocks = tuple(
+        BlockInfo(b.index, b.kind, CID, b.sha256, b.chunk_root, b.bytes, b.work, b.out_bytes, b.wire)
+        for b in converted.blocks
+    )
     return Manifest(
         name="tiny",
         arch=converted.config,
@@ -28,10 +31,8 @@ def manifest_of(converted: Converted, wire: str = "int8-b64-t4") -> Manifest:
             bos=tokenizer.bos,
             eos=tokenizer.eos,
         ),
-        blocks=tuple(
-            BlockInfo(b.index, b.kind, CID, b.sha256, b.bytes, b.work, b.out_bytes, b.wire) for b in converted.blocks
-        ),
-        shard_root=merkle_root([bytes.fromhex(b.sha256) for b in converted.blocks]).hex(),
+        blocks=blocks,
+        shard_root=shard_root([b.chunks for b in blocks]).hex(),
         wire=wire,
     )
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ostraka.codec import Array, dump_tensors, row_format
-from ostraka.model import BlockKind, LlamaConfig
+from ostraka.model import BlockKind, LlamaConfig, chunk_root
 from ostraka_worker.convert.calibration import Calibration
 from ostraka_worker.convert.gguf_source import GgufSource, read_gguf
 from ostraka_worker.convert.quantize import quantize_rows
@@ -39,6 +39,7 @@ class ConvertedBlock:
     index: int
     kind: BlockKind
     sha256: str
+    chunk_root: str
     bytes: int
     work: int
     out_bytes: int
@@ -90,7 +91,7 @@ def convert_gguf(
         write(index, kind, file)
         digest = hashlib.sha256(file).hexdigest()
         out_bytes = 4 if kind == "head" else row_format(own_wire or wire, config.hidden).row_bytes
-        blocks.append(ConvertedBlock(index, kind, digest, len(file), work, out_bytes, own_wire))
+        blocks.append(ConvertedBlock(index, kind, digest, chunk_root(file).hex(), len(file), work, out_bytes, own_wire))
     if progress:
         progress(total, total, "done")
     return Converted(
