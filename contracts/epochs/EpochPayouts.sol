@@ -33,7 +33,7 @@ abstract contract EpochPayouts is EpochBook {
         _credit(_treasury, fees.protocolFee * count);
         _credit(publisher, fees.royalty * count);
         _credit(order.orchestrator, fees.orchestratorFee * count);
-        emit FeesPaid(epochId, fees.protocolFee * count, fees.royalty * count, fees.orchestratorFee * count);
+        emit EpochFeesPaid(epochId, fees.protocolFee * count, fees.royalty * count, fees.orchestratorFee * count);
     }
 
     /// @dev Takes the locks of all `seats`, which ends them.
@@ -67,7 +67,7 @@ abstract contract EpochPayouts is EpochBook {
             PayoutLib.splitSlash(slashed, challengerBps, _seatPrice(order));
         _credit(challenger, toChallenger);
         _credit(order.requester, toRequester);
-        emit Slashed(epochId, operator, nodeId, slashed, toChallenger, toRequester, burnt);
+        emit EpochSlashed(epochId, operator, nodeId, slashed, toChallenger, toRequester, burnt);
         if (burnt != 0) _token.burn(burnt);
     }
 

@@ -114,8 +114,8 @@ interface IEpochSettler {
     /// @param paidEach what each of them costs the requester
     event EpochSettled(bytes32 indexed epochId, bytes32 root, uint8 winners, uint256 paidEach, uint256 refund);
     event EpochRefunded(bytes32 indexed epochId, uint256 refund);
-    event FeesPaid(bytes32 indexed epochId, uint256 protocolFee, uint256 royalty, uint256 orchestratorFee);
-    event Slashed(
+    event EpochFeesPaid(bytes32 indexed epochId, uint256 protocolFee, uint256 royalty, uint256 orchestratorFee);
+    event EpochSlashed(
         bytes32 indexed epochId,
         address indexed operator,
         uint64 indexed nodeId,

@@ -128,6 +128,7 @@ class TestGivenADeployment:
         assert wrong == {
             "Treasury.token is OstrakaToken",
             "JobMarket.treasury is Treasury",
+            "PaymentVouchers.treasury is Treasury",
             "Treasury.owner is Timelock",
         }
 
