@@ -27,23 +27,27 @@ contract StakeVault is IStakeVault, Entries {
     /// @inheritdoc IStakeVault
     uint40 public immutable unbondingPeriod;
     /// @inheritdoc IStakeVault
-    mapping(address caller => bool) public isModule;
+    address public immutable market;
     /// @inheritdoc IStakeVault
     mapping(address operator => uint32 operatorId) public operatorIdOf;
 
     address private immutable _deployer;
+    mapping(address caller => bool) private _modules;
     bool private _initialized;
     uint32 private _operatorCount;
     mapping(uint32 operatorId => Position) private _positions;
     mapping(uint32 operatorId => Tranche[]) private _tranches;
 
     modifier onlyModule() {
-        if (!isModule[msg.sender]) revert NotModule(msg.sender);
+        if (!isModule(msg.sender)) revert NotModule(msg.sender);
         _;
     }
 
-    constructor(IOstrakaToken token_, uint40 unbondingPeriod_) {
+    /// @param market_ the module that calls with every commit: it is known without a look into the storage, and its address
+    /// follows from the deployer's nonce before it is there
+    constructor(IOstrakaToken token_, uint40 unbondingPeriod_, address market_) {
         token = token_;
+        market = market_;
         unbondingPeriod = unbondingPeriod_;
         _deployer = msg.sender;
     }
@@ -57,7 +61,7 @@ contract StakeVault is IStakeVault, Entries {
         _initialized = true;
         for (uint256 i = 0; i < modules.length; ++i) {
             if (modules[i] == address(0)) revert ZeroAddress();
-            isModule[modules[i]] = true;
+            _modules[modules[i]] = true;
         }
         emit Initialized(modules);
     }
@@ -152,6 +156,11 @@ contract StakeVault is IStakeVault, Entries {
         slashed = fromFree + fromTranches + fromLocked;
         emit StakeSlashed(operator, slashed);
         if (slashed != 0) token.safeTransfer(msg.sender, slashed);
+    }
+
+    /// @inheritdoc IStakeVault
+    function isModule(address caller) public view returns (bool) {
+        return caller == market || _modules[caller];
     }
 
     /// @inheritdoc IStakeVault

@@ -96,6 +96,9 @@ interface IStakeVault {
 
     function token() external view returns (IOstrakaToken);
 
+    /// @notice A module from the beginning.
+    function market() external view returns (address);
+
     /// @notice Whether `caller` may lock, unlock and slash.
     function isModule(address caller) external view returns (bool);
 

@@ -10,6 +10,7 @@ import json
 import os
 from pathlib import Path
 
+from world import epochs, inbox
 from world.market import BLOCKS, MODEL, OSTR, STAKE, World, honest
 from world.signing import sign
 from world.trace import Trace, result_hash, sha
@@ -90,6 +91,8 @@ def measure(world: World) -> dict[str, int]:
         "signed_settlement_total": signed(world, transfer),
         **one_job(world, transfer),
         **dispute(world, transfer),
+        **inbox.measure(world),
+        "epoch_per_job_at_128x3": epochs.measure(world),
     }
 
 

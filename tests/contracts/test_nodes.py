@@ -7,6 +7,7 @@ import dataclasses
 from world.market import (
     JAIL,
     MODEL,
+    NOBODY,
     N_ACTIVE,
     N_DRAINING,
     N_EXITED,
@@ -252,7 +253,7 @@ class TestGivenARegistryOfItsOwnMarket:
     """The market is an account here, so that the registry's promise never to fail it is tested alone."""
 
     def test_when_it_jails_a_node_that_is_gone_or_never_was_nothing_should_happen(self, world: World):
-        vault = world.deployer.account.deploy(world.project.StakeVault, world.token, 1)
+        vault = world.deployer.account.deploy(world.project.StakeVault, world.token, 1, NOBODY)
         registry = world.deployer.account.deploy(world.project.NodeRegistry, vault, JAIL)
         vault.initialize([registry], world.deployer.pays)
         registry.initialize(world.shards, world.challenger.address, world.deployer.pays)

@@ -8,6 +8,7 @@ from world.market import (
     JAIL,
     MAX_UNITS,
     MODEL,
+    NOBODY,
     POSSESSION,
     PRICE,
     STAKE_RATIO,
@@ -22,7 +23,7 @@ def trap(world: World):
     """A market over a hostile token; the token itself is a requester that has a refund to withdraw."""
     deploy, project = world.deployer.account.deploy, world.project
     token = deploy(project.ReentrantToken, world.deployer.address, 10**30)
-    vault = deploy(project.StakeVault, token, UNBONDING)
+    vault = deploy(project.StakeVault, token, UNBONDING, NOBODY)
     nodes = deploy(project.NodeRegistry, vault, JAIL)
     shards = deploy(project.ShardRegistry, nodes, world.models, vault, STAKE_RATIO, POSSESSION)
     market = deploy(project.JobMarket, deploy(project.JobSettler, shards, world.params, world.treasury.address))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from world.market import OSTR, STAKE, UNBONDING, World, next_block_at, now
+from world.market import NOBODY, OSTR, STAKE, UNBONDING, World, next_block_at, now
 from world.refusals import refused
 
 
@@ -114,7 +114,7 @@ class TestGivenAStranger:
             world.vault.initialize([world.stranger.address], world.deployer.pays)
 
     def test_when_there_is_no_module_or_the_zero_address_is_one_it_should_be_refused(self, world: World):
-        fresh = world.deployer.account.deploy(world.project.StakeVault, world.token, 1)
+        fresh = world.deployer.account.deploy(world.project.StakeVault, world.token, 1, NOBODY)
         with refused("NoModules"):
             fresh.initialize([], world.deployer.pays)
         with refused("ZeroAddress"):
@@ -125,7 +125,7 @@ class TestGivenAVaultOfItsOwnModules:
     """The modules are accounts here, so that the vault's promises to them are tested alone."""
 
     def vault(self, world: World, stake: int):
-        vault = world.deployer.account.deploy(world.project.StakeVault, world.token, UNBONDING)
+        vault = world.deployer.account.deploy(world.project.StakeVault, world.token, UNBONDING, NOBODY)
         world.others.append(vault.address)
         vault.initialize([world.challenger.address, world.publisher.address], world.deployer.pays)
         world.fund(world.stranger, stake, vault)

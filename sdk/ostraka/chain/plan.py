@@ -107,7 +107,7 @@ class Plan:
             "Timelock": (0, [self.deployer], [NOBODY], self.deployer),
             "Treasury": (at["OstrakaToken"],),
             "Params": (market_params(params),),
-            "StakeVault": (at["OstrakaToken"], params.unbonding_period_s),
+            "StakeVault": (at["OstrakaToken"], params.unbonding_period_s, at["JobMarket"]),
             "NodeRegistry": (at["StakeVault"], params.jail_period_s),
             "ModelRegistry": (),
             "ShardRegistry": (
@@ -130,7 +130,7 @@ class Plan:
     def _introductions(self) -> list[Step]:
         at = self.contracts
         return [
-            Call("StakeVault", "initialize", ([at[name] for name in MODULES],)),
+            Call("StakeVault", "initialize", ([at[name] for name in MODULES if name != "JobMarket"],)),
             Call("JobMarket", "initialize", (at["DisputeCourt"], at["SignedSettlement"])),
             Call("NodeRegistry", "initialize", (at["ShardRegistry"], at["JobMarket"])),
             *(Call("JobMarket", "setOrchestrator", (o, True)) for o in self.orchestrators),

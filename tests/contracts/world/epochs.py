@@ -15,6 +15,8 @@ from .market import (
     BLOCKS,
     JAIL,
     MODEL,
+    NOBODY,
+    POSSESSION,
     PRICE,
     RULES,
     STAKE,
@@ -98,9 +100,9 @@ class Epochs:
     def __init__(self, world: World, operators: int = 7, token=None) -> None:
         self.world, self.token = world, token or world.token
         deploy, project, by = world.deployer.account.deploy, world.project, world.deployer.pays
-        self.vault = deploy(project.StakeVault, self.token, UNBONDING)
+        self.vault = deploy(project.StakeVault, self.token, UNBONDING, NOBODY)
         self.nodes = deploy(project.NodeRegistry, self.vault, JAIL)
-        self.shards = deploy(project.ShardRegistry, self.nodes, world.models, self.vault, STAKE_RATIO)
+        self.shards = deploy(project.ShardRegistry, self.nodes, world.models, self.vault, STAKE_RATIO, POSSESSION)
         settler = deploy(project.JobSettler, self.shards, world.params, world.treasury.address)
         self.market = deploy(project.JobMarket, settler)
         self.settler = deploy(project.EpochSettler, self.market, GRACE)

@@ -34,6 +34,7 @@ R_NONE, R_COMMITTED, R_REVEALED, R_WON, R_OUTVOTED, R_JUDGED = range(6)
 D_NONE, D_OPENED, D_RESPONDING, D_PINPOINTED, D_ADJUDICATING, D_RESOLVED, D_SETTLED = range(7)
 V_NONE, V_LOSER, V_WINNER, V_BOTH, V_NOBODY = range(5)
 EXACT, TOLERANT = range(2)
+NOBODY = "0x" + "00" * 20
 NOTHING = (bytes(32), [])  # a replica that did not commit, or one that is not looked at
 N_NONE, N_PENDING, N_ACTIVE, N_DRAINING, N_EXITING, N_EXITED, N_JAILED = range(7)
 
@@ -68,18 +69,20 @@ class World:
 
         deploy = self.deployer.account.deploy
         self.token = deploy(project.OstrakaToken, self.deployer.address, SUPPLY)
-        self.vault = deploy(project.StakeVault, self.token, UNBONDING)
+        to_come = self.deployer.account.get_deployment_address(self.deployer.account.nonce + 6)
+        self.vault = deploy(project.StakeVault, self.token, UNBONDING, to_come)
         self.nodes = deploy(project.NodeRegistry, self.vault, JAIL)
         self.models = deploy(project.ModelRegistry)
         self.shards = deploy(project.ShardRegistry, self.nodes, self.models, self.vault, STAKE_RATIO, POSSESSION)
         self.params = deploy(project.Params, PARAMS)
         self.settler = deploy(project.JobSettler, self.shards, self.params, self.treasury.address)
         self.market = deploy(project.JobMarket, self.settler)
+        assert self.market.address == to_come == self.vault.market()
         self.settlement = deploy(project.SignedSettlement, self.market)
         self.adjudicator = deploy(project.FixedAdjudicator)
         self.court = deploy(project.DisputeCourt, self.market, self.adjudicator)
         self.auditor = deploy(project.Auditor)
-        self.vault.initialize([self.market, self.nodes, self.shards], self.deployer.pays)
+        self.vault.initialize([self.nodes, self.shards], self.deployer.pays)
         self.market.initialize(self.court, self.settlement, self.deployer.pays)
         self.nodes.initialize(self.shards, self.market, self.deployer.pays)
         self.market.setOrchestrator(self.orchestrator.address, True, self.deployer.pays)
