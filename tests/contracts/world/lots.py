@@ -55,11 +55,11 @@ class Lots:
         while len(drawn) < seats and left:
             ticket = int.from_bytes(keccak(seed + thrown.to_bytes(32, "big")), "big") % sum(w for _, w in left)
             thrown += 1
-            for place, (operator, weight) in enumerate(left):
-                if ticket < weight:
-                    break
-                ticket -= weight
-            left.pop(place)
+            place = 0
+            while ticket >= left[place][1]:
+                ticket -= left[place][1]
+                place += 1
+            operator, _ = left.pop(place)
             if operator not in excluded:
                 drawn.append(operator)
         return drawn
