@@ -114,8 +114,8 @@ abstract contract Committee is Leaves, ICommittee {
         uint256 closesAt = entry.guilty != 0 ? entry.ruleAt : _endOf(disputeId, entry.round);
         if (block.timestamp < closesAt) revert CaseStillOpen(disputeId, closesAt, block.timestamp);
         if (entry.guilty != 0) {
-            _dismiss(disputeId, entry);
-            return _answer(disputeId, entry, _proven(entry.guilty));
+            _answer(disputeId, entry, _proven(entry.guilty));
+            return _dismiss(disputeId, entry);
         }
 
         (Verdict first, Verdict word) = _count(disputeId, 0);

@@ -65,8 +65,8 @@ abstract contract Leaves is Cases, ILeaves {
         emit LeafProven(disputeId, side, leaf.op, leaf.pass, leaf.row, leaf.claimed, right);
         uint256 ruleAt = block.timestamp + _rules.proofSeconds;
         if (guilty == BOTH || guilty == entry.posted || ruleAt + _rules.closeSeconds > entry.deadline) {
-            _dismiss(disputeId, entry);
             _answer(disputeId, entry, _proven(guilty));
+            _dismiss(disputeId, entry);
         } else {
             entry.ruleAt = uint40(ruleAt);
         }

@@ -15,17 +15,23 @@ INTERFACES = (
     "JobMarket",
     "SignedSettlement",
     "DisputeCourt",
+    "Sortition",
+    "Adjudicator",
+    "BlockRandomness",
 )
+# Whose errors stand in interfaces of other names: a seam with one implementation, a contract in three parts.
+INTERFACES_OF = {"Adjudicator": ("ICases", "ILeaves", "ICommittee"), "BlockRandomness": ("IRandomness",)}
 
 
 def test_every_custom_error_should_have_been_reached(house: World, request):
     ran = {item.path.name for item in request.session.items}
-    if len(ran) < 10:
+    if len(ran) < 3:
         pytest.skip("only in a run of all tests")
     declared = {
         (contract, entry["name"])
         for contract in INTERFACES
-        for entry in house.project._build.get(f"I{contract}")["abi"]
+        for interface in INTERFACES_OF.get(contract, (f"I{contract}",))
+        for entry in house.project._build.get(interface)["abi"]
         if entry["type"] == "error"
     }
     paused = {name for _, name in REACHED}  # of IEntries, which five contracts share

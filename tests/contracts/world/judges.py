@@ -27,7 +27,7 @@ from .market import (
 )
 from .products import Products, WeightRow, honest_products
 from .signing import Domain
-from .trace import root_of, sha
+from .trace import proof_of, root_of, sha
 
 LIFETIME, ROUND, MIN_WEIGHT = 16, 16, 2
 SEATS, APPEAL_SEATS = 3, 5
@@ -159,9 +159,7 @@ class Quarrel:
         return self.world.adjudicator.proveLeaf(self.id, side, leaf, self.world.stranger.pays)
 
     def seat(self):
-        return self.world.adjudicator.seat(
-            self.id, self.sealed(LOSER), self.sealed(WINNER), self.world.stranger.pays
-        )
+        return self.world.adjudicator.seat(self.id, self.sealed(LOSER), self.sealed(WINNER), self.world.stranger.pays)
 
     def seats(self, index: int | None = None) -> list[Actor]:
         """The jurors, in the order of their seats."""
@@ -243,8 +241,6 @@ def measure(world: JudgedWorld) -> dict[str, int]:
 
 def lengthen(values: list[bytes], index: int, depth: int) -> tuple[bytes, list[bytes]]:
     """Root and proof as in a tree of 2^depth values, of which these are the first."""
-    from .trace import proof_of
-
     root, proof = root_of(values), proof_of(values, index)
     while len(proof) < depth:
         proof.append(sha(b"other", bytes([len(proof)])))
