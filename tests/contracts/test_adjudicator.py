@@ -88,9 +88,6 @@ def world(judged):
 
 @pytest.fixture
 def case(world: JudgedWorld) -> Quarrel:
-    """Weights are published, jurors are in."""
-    world.publish_weights()
-    world.seat_jurors()
     return quarrel(world)
 
 
@@ -107,10 +104,12 @@ class TestGivenTwoRows:
         assert harness.dot(padded(left), padded(right)[::-1]) == dot(left, right), len(left)
 
     def test_when_all_is_extreme_the_product_should_be_exact(self, harness):
-        for length in (1, 31, 32, 33, 8_192, 65_536):
+        for length in (1, 31, 32, 33, 8_192):
             for left in (-128, 127, 0, -1):
                 for right in (-128, 127):
                     self.check(harness, [left] * length, [right] * length)
+        for extreme in (-128, 127):
+            self.check(harness, [extreme] * 65_536, [extreme] * 65_536)
 
     def test_at_random_lengths_the_product_should_be_exact(self, harness):
         dice = random.Random(3)
@@ -286,21 +285,23 @@ class TestGivenALeaf:
             case.close()
 
     def test_when_weights_were_published_after_the_job_they_should_not_count(self, world: JudgedWorld):
-        case = quarrel(world)
+        model = world.serve_another(b"another")
+        case = quarrel(world, model)
         wrong = products_of(world).wrong_at(0)
         case.post(LOSER, wrong)
-        with refused("NoWeights", MODEL, case.job.id, 0):
+        with refused("NoWeights", model, case.job.id, 0):
             case.prove(LOSER, wrong.leaf(0))
-        with refused("NotPublisher", MODEL, world.stranger, world.publisher):
-            world.publish_weights(by=world.stranger)
+        with refused("NotPublisher", model, world.stranger, world.publisher):
+            world.publish_weights(model, by=world.stranger)
         with refused("ZeroRoot"):
-            world.adjudicator.publishWeights(MODEL, bytes(32), world.publisher.pays)
-        world.publish_weights()
-        with refused("WeightsAlreadyPublished", MODEL):
-            world.publish_weights()
-        assert world.adjudicator.weightsOf(MODEL)[1] == case.job.id
-        with refused("NoWeights", MODEL, case.job.id, case.job.id):
+            world.adjudicator.publishWeights(model, bytes(32), world.publisher.pays)
+        world.publish_weights(model)
+        with refused("WeightsAlreadyPublished", model):
+            world.publish_weights(model)
+        assert world.adjudicator.weightsOf(model)[1] == case.job.id
+        with refused("NoWeights", model, case.job.id, case.job.id):
             case.prove(LOSER, wrong.leaf(0))
+        assert world.adjudicator.weightsOf(MODEL)[1] == 0, "no job was submitted before"
 
     def test_when_jurors_sit_already_a_proof_should_let_them_go(self, world: JudgedWorld, case: Quarrel):
         mine(2)
@@ -327,7 +328,6 @@ class TestGivenALeaf:
 
     def test_the_whole_way_to_the_money(self, world: JudgedWorld):
         """pinpoint → contest → leaf → rule → conclude: the outvoted one was right."""
-        world.publish_weights()
         job = disagree(world)
         job.pinpoint(2, 0, 6)
         world.court.contest(job.proof(2, 0, 6), world.stranger.pays)
@@ -375,7 +375,7 @@ class TestGivenACommittee:
         case = quarrel(world)
         request_id = case.round()["requestId"]
         seed_block = world.randomness.seedBlockOf(request_id)
-        with refused("SeedNotReady", request_id, seed_block, seed_block):
+        with refused("SeedNotReady", request_id, seed_block, seed_block, on="BlockRandomness"):
             case.seat()
         for forged in ((case.sealed(WINNER), case.sealed(WINNER)), (case.sealed(LOSER), case.sealed(LOSER))):
             with refused("SealMismatch", case.job.id, ANY, ANY, ANY):
@@ -494,7 +494,10 @@ class TestGivenACommittee:
         case.job.conclude(2)
         assert case.job.dispute(2)["verdict"] == V_LOSER
 
-    def test_when_nobody_joined_too_few_should_be_found(self, world: JudgedWorld):
+    def test_when_all_have_left_too_few_should_be_found(self, world: JudgedWorld):
+        for actor in world.jurors:
+            world.sortition.leave(actor.pays)
+        mine(16)
         case = quarrel(world)
         mine(2)
         assert case.seat().events["TooFewJurors"]["found"] == 0

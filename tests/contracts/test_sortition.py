@@ -45,14 +45,14 @@ class TestGivenARequest:
         for early in range(DELAY, 0, -1):  # from the chain block behind the request up to the seed block itself
             at = seed_block - early + 1
             next_block_is(at)
-            with refused("SeedNotReady", request_id, seed_block, at):
+            with refused("SeedNotReady", request_id, seed_block, at, on="BlockRandomness"):
                 probe.read(request_id, world.stranger.pays)
         seen = {bytes(probe.read(request_id, world.stranger.pays).events["SeedSeen"]["seed"])}
         assert block_number() == seed_block + 1
         next_block_is(seed_block + LIFETIME)
         seen |= {bytes(probe.read(request_id, world.stranger.pays).events["SeedSeen"]["seed"])}
         assert seen == {seed_of(dice.address, request_id, bytes(web3.eth.get_block(seed_block)["hash"]))}
-        with refused("SeedExpired", request_id, seed_block + LIFETIME, seed_block + LIFETIME + 1):
+        with refused("SeedExpired", request_id, seed_block + LIFETIME, seed_block + LIFETIME + 1, on="BlockRandomness"):
             probe.read(request_id, world.stranger.pays)
 
     def test_when_two_ask_in_one_block_their_seeds_should_differ(self, world: World, dice):
@@ -226,7 +226,7 @@ class TestGivenADraw:
     def test_when_all_slots_are_taken_it_should_say_so(self, world: World, hall):
         hall.lots.pretendFull(world.stranger.pays)
         hall.vault.set([world.stranger.address], [5 * OSTR], world.stranger.pays)
-        with refused("AllSlotsTaken", 4096):
+        with refused("AllSlotsTaken", 4096, on="Sortition"):
             hall.lots.join(world.stranger.pays)
 
     def test_gas_should_stay_within_the_goal(self, world: World, hall):
@@ -254,15 +254,11 @@ class Hall:
     def arrive(self, weights: list[int]) -> None:
         for start in range(0, len(weights), 100):
             some = weights[start : start + 100]
-            new = [
-                web3.to_checksum_address("0x" + (len(self.crowd) + i + 1).to_bytes(20, "big").hex())
-                for i in range(len(some))
-            ]
+            numbers = range(len(self.crowd) + 1, len(self.crowd) + 1 + len(some))
+            new = [web3.to_checksum_address("0x" + n.to_bytes(20, "big").hex()) for n in numbers]
             self.crowd += new
             self.vault.set(new, [weight * OSTR for weight in some], self.world.stranger.pays)
-            for part in range(0, len(new), 25):
-                sent = self.lots.crowd(new[part : part + 25], self.world.stranger.pays)
-                self.heard(sent)
+            self.heard(self.lots.crowd(new, self.world.stranger.pays))
 
     def stake(self, operator: str, weight: int) -> None:
         self.vault.set([operator], [weight * OSTR], self.world.stranger.pays)

@@ -25,7 +25,7 @@ INTERFACES_OF = {"Adjudicator": ("ICases", "ILeaves", "ICommittee"), "BlockRando
 
 def test_every_custom_error_should_have_been_reached(house: World, request):
     ran = {item.path.name for item in request.session.items}
-    if len(ran) < 3:
+    if len(ran) < 10:
         pytest.skip("only in a run of all tests")
     declared = {
         (contract, entry["name"])

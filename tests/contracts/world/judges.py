@@ -85,16 +85,23 @@ class JudgedWorld(World):
             self.fund(actor, 20 * OSTR, self.court)
             self.token.approve(self.adjudicator, 2**256 - 1, actor.pays)
 
-        # Three serve as replicas below; nine others may be jurors, of as much stake each.
+        # Three serve as replicas below; eight others may be jurors, of as much stake each.
         self.jurors = [node.operator for node in self.serving[3:]] + [self.publisher, self.requester, self.orchestrator]
         for actor in self.jurors[5:]:
             self.stake(actor, 10 * OSTR)
-        self.weights = weight_rows()
-
-    def seat_jurors(self) -> None:
         for actor in self.jurors:
             self.sortition.join(actor.pays)
         mine(ROUND)
+        self.weights = weight_rows()
+        self.publish_weights()
+
+    def serve_another(self, name: bytes) -> bytes:
+        """A model without published weights, on the three nodes that serve as replicas."""
+        model = sha(name)
+        self.publish(model)
+        for node in self.serving[:3]:
+            self.shards.claim(node.id, model, 0, BLOCKS, node.operator.pays)
+        return model
 
     def check_conserved(self) -> None:
         """As World's; the adjudicator holds what it owes too."""
@@ -104,9 +111,9 @@ class JudgedWorld(World):
         self.others.append(self.adjudicator.address)
         super().check_conserved()
 
-    def publish_weights(self, by: Actor | None = None, root: bytes | None = None):
+    def publish_weights(self, model: bytes = MODEL, by: Actor | None = None, root: bytes | None = None):
         root = root or root_of([row.value for row in self.weights])
-        return self.adjudicator.publishWeights(MODEL, root, (by or self.publisher).pays)
+        return self.adjudicator.publishWeights(model, root, (by or self.publisher).pays)
 
 
 def weight_rows(seed: int = 1, length: int = K) -> list[WeightRow]:
@@ -209,9 +216,9 @@ def salt_of(actor: Actor) -> bytes:
     return sha(b"salt", actor.address.encode())
 
 
-def disagree(world: JudgedWorld) -> Job:
+def disagree(world: JudgedWorld, model: bytes = MODEL) -> Job:
     """Three replicas of one node each; replica 2 is outvoted, from position 6 on it differs behind block 2."""
-    job = world.submit()
+    job = world.submit(model=model)
     for index, trace in enumerate((None, None, honest().wrong_at(6, WRONG_BLOCK + 1))):
         job.commit(index, trace, nodes=[world.serving[index]])
     job.reveal_all()
@@ -219,8 +226,8 @@ def disagree(world: JudgedWorld) -> Job:
     return job
 
 
-def quarrel(world: JudgedWorld) -> Quarrel:
-    job = disagree(world)
+def quarrel(world: JudgedWorld, model: bytes = MODEL) -> Quarrel:
+    job = disagree(world, model)
     job.pinpoint(2, 0, 6)
     world.court.contest(job.proof(2, 0, 6), world.stranger.pays)
     return Quarrel(world, job)
@@ -230,8 +237,9 @@ def measure(world: JudgedWorld) -> dict[str, int]:
     """Gas of whole transactions. The leaf: 4096 products under a million weight rows and 65 536 claims."""
     world.weights = weight_rows(length=4096)
     weights_root, weight_proof = lengthen([row.value for row in world.weights], WRONG_BLOCK * 6, 20)
-    world.publish_weights(root=weights_root)
-    case = quarrel(world)
+    model = world.serve_another(b"wide")
+    world.publish_weights(model, root=weights_root)
+    case = quarrel(world, model)
     wrong = products_of(world, length=4096).wrong_at(0)
     root, claim_proof = lengthen([claim.value for claim in wrong.claims], 0, 16)
     case.post(WINNER, root)
