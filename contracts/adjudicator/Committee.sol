@@ -38,8 +38,12 @@ abstract contract Committee is Leaves, ICommittee {
         uint256 wanted = round == 0 ? _rules.seats : _rules.appealSeats;
         address[] memory excluded = _excluded(disputeId, entry, loserReplica.stages, winnerReplica.stages);
         address[] memory drawn = sortition.draw(current.requestId, wanted, excluded);
-
-        uint256 found = _passOver(drawn);
+        uint256 found = _passOver(drawn, wanted);
+        // The same seed names the same ones first, then those next in turn.
+        if (found < drawn.length) {
+            drawn = sortition.draw(current.requestId, 2 * wanted, excluded);
+            found = _passOver(drawn, wanted);
+        }
         if (found * 2 <= wanted) {
             current.tooFew = true;
             emit TooFewJurors(disputeId, round, found, wanted / 2 + 1);
@@ -179,11 +183,11 @@ abstract contract Committee is Leaves, ICommittee {
         emit RoundBegun(disputeId, round, requestId, seatBy);
     }
 
-    /// @dev Moves those with a free bond to the front. Stake that has gone since an operator joined costs it the seat, and must
-    /// not stop the others.
-    function _passOver(address[] memory drawn) private view returns (uint256 found) {
+    /// @dev Moves the first that have a free bond to the front. Stake that has gone since an operator joined costs it the seat,
+    /// and must not stop the others.
+    function _passOver(address[] memory drawn, uint256 wanted) private view returns (uint256 found) {
         uint256 bond = _rules.jurorBond;
-        for (uint256 i = 0; i < drawn.length; ++i) {
+        for (uint256 i = 0; i < drawn.length && found < wanted; ++i) {
             if (_vault.free(drawn[i]) >= bond) drawn[found++] = drawn[i];
         }
     }

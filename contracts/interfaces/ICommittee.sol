@@ -69,9 +69,9 @@ interface ICommittee {
     error LeafDecides(uint256 disputeId);
     error NothingToWithdraw(address account);
 
-    /// @notice Draws the round's jurors and locks their bonds; an operator without a free bond is passed over. By anyone, once the
-    /// seed can be read, before `seatBy`. Operators of both replicas, the challenger, the contester and jurors of the first
-    /// round are not drawn.
+    /// @notice Draws the round's jurors and locks their bonds. An operator without a free bond is passed over for the next in
+    /// turn, up to twice as many as there are seats. Operators of both replicas, the challenger, the contester and jurors of the
+    /// first round are not drawn. By anyone, once the seed can be read, before `seatBy`.
     /// @param loserReplica, winnerReplica what the two replicas committed with
     function seat(uint256 disputeId, IJobs.Sealed calldata loserReplica, IJobs.Sealed calldata winnerReplica) external;
 

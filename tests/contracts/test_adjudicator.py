@@ -494,6 +494,17 @@ class TestGivenACommittee:
         case.job.conclude(2)
         assert case.job.dispute(2)["verdict"] == V_LOSER
 
+    def test_when_one_drawn_has_no_free_bond_the_next_in_turn_should_sit(self, world: JudgedWorld, case: Quarrel):
+        mine(2)
+        parties = [world.serving[0].operator, world.serving[2].operator, world.challenger, world.stranger]
+        excluded = [actor.address for actor in parties]
+        drawn = world.sortition.draw(case.round()["requestId"], 2 * SEATS, excluded)
+        poor = next(actor for actor in world.jurors if actor.address == drawn[1])
+        world.vault.requestUnstake(STAKE - JUROR_BOND + 1, poor.pays)
+        case.seat()
+        assert [juror.address for juror in case.seats()] == [drawn[0], *drawn[2 : SEATS + 1]]
+        assert locked_of(world, poor) == 0
+
     def test_when_all_have_left_too_few_should_be_found(self, world: JudgedWorld):
         for actor in world.jurors:
             world.sortition.leave(actor.pays)
