@@ -4,6 +4,7 @@ pragma solidity 0.8.28;
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
 import {TraceProofs} from "./court/TraceProofs.sol";
 import {IAdjudicator} from "./interfaces/IAdjudicator.sol";
@@ -156,7 +157,8 @@ contract DisputeCourt is TraceProofs {
         uint256 bond = PayoutLib.bps(seen.stageLock, params.bondBps);
         entry.contester = msg.sender;
         entry.contestBond = uint128(bond);
-        entry.deadline = uint40(block.timestamp) + params.challengeWindowSeconds;
+        uint256 window = Math.max(params.challengeWindowSeconds, adjudicator.windowSeconds());
+        entry.deadline = uint40(block.timestamp + window);
         entry.state = DisputeState.Adjudicating;
         openBonds += bond;
         emit PinpointContested(jobId, loser, msg.sender, bond);
@@ -217,6 +219,8 @@ contract DisputeCourt is TraceProofs {
         if (entry.state != DisputeState.Settled || !guilty || entry.contester == address(0)) {
             revert WinnerNotGuilty(jobId, loser);
         }
+        // What one winner said of its work afterwards is held against that one alone: else it could betray the others.
+        if (!adjudicator.blamesRow(_idOf(jobId, loser))) revert WinnerNotGuilty(jobId, loser);
         IJobs.Standing memory seen = market.standing(jobId, loser, winner);
         if (winner >= 8 || seen.winners >> winner & 1 == 0) revert NotWinner(jobId, winner);
         _punishWinner(jobId, loser, entry, winner, winnerSealed);

@@ -36,4 +36,11 @@ interface IAdjudicator {
     /// @notice Takes a question on. By the court. Must not revert for one that is well formed.
     /// @param deadline timestamp before which `rule` must come
     function judge(uint256 disputeId, Question calldata question, uint256 deadline) external;
+
+    /// @notice Seconds that the longest way to an answer takes; the court's deadline is never nearer.
+    function windowSeconds() external view returns (uint256);
+
+    /// @notice Whether a verdict against the winner is about the row it stated, which other winners share, and not only about
+    /// what this one winner said of it afterwards.
+    function blamesRow(uint256 disputeId) external view returns (bool);
 }

@@ -159,8 +159,9 @@ interface IDisputeCourt {
     /// @param winnerSealed what the winner committed with
     function timeout(uint256 jobId, uint8 loser, IJobs.Sealed calldata winnerSealed) external;
 
-    /// @notice Says that a pinpointed replica was right and the majority wrong; takes a bond and asks the adjudicator. By
-    /// anyone, within the response window. The proof is the pinpoint's, once more.
+    /// @notice Says that a pinpointed replica was right and the majority wrong; takes a bond and asks the adjudicator, which
+    /// has the challenge window to answer, or its own `windowSeconds` where that is longer. By anyone, within the response window.
+    /// The proof is the pinpoint's, once more.
     function contest(PinpointProof calldata proof) external;
 
     /// @notice Answers a question. By the adjudicator, before the dispute's deadline.
@@ -176,7 +177,8 @@ interface IDisputeCourt {
         IJobs.Sealed calldata winnerSealed
     ) external;
 
-    /// @notice Punishes the stage of another winner that had the same wrong row as the one found guilty. By anyone, once each.
+    /// @notice Punishes the stage of another winner that had the same wrong row as the one found guilty, where the verdict is
+    /// about that row. By anyone, once each.
     function punishWinner(uint256 jobId, uint8 loser, uint8 winner, IJobs.Sealed calldata winnerSealed) external;
 
     /// @notice Takes the job lock of every stage of an outvoted replica that nobody disputes. By anyone, from the challenge

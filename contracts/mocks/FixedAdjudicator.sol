@@ -8,6 +8,8 @@ import {IDisputeCourt} from "../interfaces/IDisputeCourt.sol";
 contract FixedAdjudicator is IAdjudicator {
     uint256 public disputeId;
     uint256 public deadline;
+    uint256 public windowSeconds;
+    bool private _onlyOne;
     Question private _question;
 
     function judge(uint256 disputeId_, Question calldata question_, uint256 deadline_) external {
@@ -16,6 +18,18 @@ contract FixedAdjudicator is IAdjudicator {
 
     function answer(IDisputeCourt court, uint256 disputeId_, Verdict verdict) external {
         court.rule(disputeId_, verdict);
+    }
+
+    function setWindow(uint256 seconds_) external {
+        windowSeconds = seconds_;
+    }
+
+    function blameOnlyOne() external {
+        _onlyOne = true;
+    }
+
+    function blamesRow(uint256) external view returns (bool) {
+        return !_onlyOne;
     }
 
     function question() external view returns (Question memory) {

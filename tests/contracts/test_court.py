@@ -8,7 +8,7 @@ import pytest
 from world.market import (
     AGREED,
     BOND_BPS,
-    DISPUTED,
+    CHALLENGE_WINDOW,
     D_ADJUDICATING,
     D_NONE,
     D_OPENED,
@@ -16,6 +16,7 @@ from world.market import (
     D_RESOLVED,
     D_RESPONDING,
     D_SETTLED,
+    DISPUTED,
     FINAL,
     N_JAILED,
     NOTHING,
@@ -215,6 +216,22 @@ class TestGivenAContestedPinpoint:
             world.court.punishWinner(job.id, 2, 2, job.done[2].sealed, world.stranger.pays)
         world.court.punishWinner(job.id, 2, 1, job.done[1].sealed, world.stranger.pays)
         assert world.status(job.nodes_of(1)[1]) == N_JAILED
+
+    def test_when_the_verdict_is_about_one_winner_alone_the_others_should_not_be_punished(self, world: World, job):
+        contested(world, job, V_WINNER)
+        world.adjudicator.blameOnlyOne(world.stranger.pays)
+        job.conclude(2)
+        assert world.staked(job.nodes_of(0)[1].operator) == STAKE - STAKE // 2
+        with refused("WinnerNotGuilty", job.id, 2):
+            world.court.punishWinner(job.id, 2, 1, job.done[1].sealed, world.stranger.pays)
+        assert world.staked(job.nodes_of(1)[1].operator) == STAKE
+
+    @pytest.mark.parametrize("longer", [-1, 0, 1])
+    def test_when_the_adjudicator_needs_longer_than_the_challenge_window_it_should_have_it(self, world: World, job, longer):
+        world.adjudicator.setWindow(CHALLENGE_WINDOW + longer, world.stranger.pays)
+        contested(world, job)
+        assert job.dispute(2)["deadline"] == now() + CHALLENGE_WINDOW + max(longer, 0)
+        assert world.adjudicator.deadline() == job.dispute(2)["deadline"]
 
     @pytest.mark.parametrize(
         ("verdict", "loser_pays", "winner_pays", "returned"),

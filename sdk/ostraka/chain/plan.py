@@ -23,7 +23,7 @@ from ostraka.types import OSTR
 SUPPLY = 1_000_000_000 * OSTR
 NOBODY = "0x" + "00" * 20
 PAUSABLE = ("StakeVault", "NodeRegistry", "ModelRegistry", "ShardRegistry", "JobMarket", "EpochSettler")
-MODULES = ("JobMarket", "NodeRegistry", "ShardRegistry", "EpochSettler")  # who may lock, free and slash stake
+MODULES = ("JobMarket", "NodeRegistry", "ShardRegistry", "EpochSettler", "Adjudicator")  # who may lock, free and slash stake
 OWNED = (*PAUSABLE, "Params", "Treasury")
 
 
@@ -120,7 +120,10 @@ class Plan:
             "JobSettler": (at["ShardRegistry"], at["Params"], at["Treasury"]),
             "JobMarket": (at["JobSettler"],),
             "SignedSettlement": (at["JobMarket"],),
-            "DisputeCourt": (at["JobMarket"], NOBODY),
+            "BlockRandomness": (params.seed_delay_blocks, params.seed_lifetime_blocks),
+            "Sortition": (at["StakeVault"], at["BlockRandomness"], params.round_blocks, params.juror_weight),
+            "Adjudicator": (at["JobMarket"], at["Sortition"], adjudication_rules(params)),
+            "DisputeCourt": (at["JobMarket"], at["Adjudicator"]),
             "EpochSettler": (at["JobMarket"], params.epoch_grace_s),
             "PaymentVouchers": (at["OstrakaToken"], params.voucher_thaw_s, at["Params"], at["Treasury"]),
             "ResultInbox": (at["JobMarket"], params.callback_gas),
@@ -133,6 +136,7 @@ class Plan:
             Call("StakeVault", "initialize", ([at[name] for name in MODULES if name != "JobMarket"],)),
             Call("JobMarket", "initialize", (at["DisputeCourt"], at["SignedSettlement"])),
             Call("NodeRegistry", "initialize", (at["ShardRegistry"], at["JobMarket"])),
+            Call("Adjudicator", "initialize", (at["DisputeCourt"],)),
             *(Call("JobMarket", "setOrchestrator", (o, True)) for o in self.orchestrators),
             *(Call(name, "setGuardian", (self.guardian,)) for name in PAUSABLE),
         ]
@@ -165,6 +169,22 @@ def _encode(name: str, function: str, arguments: tuple[Any, ...]) -> bytes:
 
     contract = Web3().eth.contract(abi=artifact(name)["abi"])
     return bytes.fromhex(contract.encode_abi(function, arguments)[2:])
+
+
+def adjudication_rules(params: Params) -> tuple[int, ...]:
+    """In the order of `ICases.Rules`."""
+    return (
+        params.jurors,
+        params.appeal_jurors,
+        params.seat_s,
+        params.vote_s,
+        params.vote_reveal_s,
+        params.appeal_s,
+        params.close_s,
+        params.proof_s,
+        params.juror_bond,
+        params.appeal_bond,
+    )
 
 
 def possession_terms(params: Params) -> tuple[int, ...]:

@@ -79,10 +79,10 @@ class World:
         self.market = deploy(project.JobMarket, self.settler)
         assert self.market.address == to_come == self.vault.market()
         self.settlement = deploy(project.SignedSettlement, self.market)
-        self.adjudicator = deploy(project.FixedAdjudicator)
+        modules = [self.nodes, self.shards, *self.deploy_adjudicator(deploy)]
         self.court = deploy(project.DisputeCourt, self.market, self.adjudicator)
         self.auditor = deploy(project.Auditor)
-        self.vault.initialize([self.nodes, self.shards], self.deployer.pays)
+        self.vault.initialize(modules, self.deployer.pays)
         self.market.initialize(self.court, self.settlement, self.deployer.pays)
         self.nodes.initialize(self.shards, self.market, self.deployer.pays)
         self.market.setOrchestrator(self.orchestrator.address, True, self.deployer.pays)
@@ -97,6 +97,11 @@ class World:
         ]
 
     # ── setting the scene ──
+
+    def deploy_adjudicator(self, deploy) -> list:
+        """One that says what it is told to. Returns what must be a module of the vault."""
+        self.adjudicator = deploy(self.project.FixedAdjudicator)
+        return []
 
     def fund(self, actor: Actor, amount: int, spender=None) -> None:
         self.token.transfer(actor.address, amount, self.deployer.pays)

@@ -8,9 +8,9 @@ import pytest
 
 from ostraka.chain.artifacts import CONTRACTS, artifact, error_signatures
 from ostraka.chain.events import CLASSES, Event, snake
-from ostraka.chain.plan import market_params, possession_terms
+from ostraka.chain.plan import adjudication_rules, market_params, possession_terms
 from ostraka.params import PRESETS
-from ostraka.types import JobState, NodeStatus
+from ostraka.types import OSTR, JobState, NodeStatus
 
 PLACE = {f.name for f in dataclasses.fields(Event)}
 
@@ -79,9 +79,12 @@ def test_parameters_are_given_in_the_contracts_order():
 def test_stake_stays_slashable_longer_than_any_job_can_take():
     for params in PRESETS.values():
         replacing = 2 * params.min_window_s
-        dispute = 2 * params.response_window_s + 2 * params.challenge_window_s
+        judging = 2 * (params.seat_s + params.vote_s + params.vote_reveal_s) + params.appeal_s + params.close_s
+        dispute = 2 * params.response_window_s + params.challenge_window_s + max(params.challenge_window_s, judging)
         longest = params.max_window_s + replacing + params.reveal_window_s + dispute
         assert params.unbonding_period_s >= 2 * longest
+        assert params.unbonding_period_s > 2 * params.possession_window_s
+        assert params.juror_weight * OSTR >= params.juror_bond
 
 
 def test_enums_count_as_the_contracts_do():
