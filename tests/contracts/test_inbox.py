@@ -93,7 +93,7 @@ class TestGivenAConsumerThatAsks:
             other.act(inbox, inbox.register.encode_input(job.id, CALLBACK_GAS), world.stranger.pays)
         with refused("NotRequester", 99, world.stranger, ZERO):
             inbox.register(99, CALLBACK_GAS, world.stranger.pays)
-        with refused("AlreadyRegistered", job.id):
+        with refused("AlreadyRegistered", job.id, on="ResultInbox"):
             consumer.act(inbox, inbox.register.encode_input(job.id, CALLBACK_GAS), world.stranger.pays)
 
     def test_when_the_requester_is_no_contract_it_should_be_refused(self, world, inbox):
@@ -104,7 +104,7 @@ class TestGivenAConsumerThatAsks:
 
     def test_when_the_callback_gas_is_out_of_range_it_should_be_refused(self, world, inbox, consumer):
         for gas in (0, MAX_CALLBACK_GAS + 1):
-            with refused("CallbackGasOutOfRange", gas, MAX_CALLBACK_GAS):
+            with refused("CallbackGasOutOfRange", gas, MAX_CALLBACK_GAS, on="ResultInbox"):
                 consumer.ask(request(world), gas, world.stranger.pays)
         for gas in (1, MAX_CALLBACK_GAS):
             assert inbox.callbackOf(ask(world, consumer, gas).id)["callbackGas"] == gas
@@ -115,7 +115,7 @@ class TestGivenAConsumerThatAsks:
         world.publish(model, max_units=most + 1, price=10**9)
         cap = (most + 1) * 10**9
         ask(world, consumer, model=model, max_units=most, price_cap=cap)
-        with refused("UnitsOutOfRange", most + 1, most):
+        with refused("UnitsOutOfRange", most + 1, most, on="ResultInbox"):
             ask(world, consumer, model=model, max_units=most + 1, price_cap=cap)
 
     def test_when_the_inbox_has_no_market_it_should_not_be_deployed(self, world):
@@ -349,7 +349,7 @@ class TestGivenAnUnrulyConsumer:
         more = inbox.setCallbackGas.encode_input(job.id, CALLBACK_GAS)
         with refused("NotConsumer", job.id, world.stranger, consumer):
             inbox.setCallbackGas(job.id, CALLBACK_GAS, world.stranger.pays)
-        with refused("CallbackGasOutOfRange", 0, MAX_CALLBACK_GAS):
+        with refused("CallbackGasOutOfRange", 0, MAX_CALLBACK_GAS, on="ResultInbox"):
             consumer.act(inbox, inbox.setCallbackGas.encode_input(job.id, 0), world.stranger.pays)
         sent = consumer.act(inbox, more, world.stranger.pays)
         assert dict(sent.events["CallbackGasChanged"]) == {"jobId": job.id, "callbackGas": CALLBACK_GAS}

@@ -14,7 +14,7 @@ REACHED: set[tuple[str, str]] = set()  # contract and error: what some test prov
 
 @contextmanager
 def refused(error: str, *values, on: str | None = None):
-    """`on` names the contract where the transaction is its deployment."""
+    """`on` names the contract where the transaction is its deployment, or goes through another contract."""
     try:
         yield
     except VirtualMachineError as failure:
