@@ -7,6 +7,7 @@ import time
 import pytest
 from brownie import chain, network, project, web3
 from web3.exceptions import TransactionNotFound
+from world.epochs import Epochs
 from world.market import World
 
 
@@ -41,6 +42,24 @@ def world(house):
     yield house
     house.check_conserved()
     chain.revert()
+
+
+@pytest.fixture(scope="module")
+def stack(house: World):
+    """What stands before the first of these tests, and is gone after the last."""
+    chain.snapshot()
+    mark = chain._snapshot_id
+    yield Epochs(house)
+    chain._snapshot_id = mark  # every test has taken one of its own since
+    chain.revert()
+
+
+@pytest.fixture
+def epochs(stack: Epochs, world: World):
+    world.others.extend([stack.vault.address, stack.settler.address])
+    yield stack
+    stack.check_conserved()
+    stack.ids.clear()
 
 
 def pytest_collection_modifyitems(items):

@@ -63,6 +63,24 @@ def test_possession_terms_are_given_in_the_contracts_order():
         assert 2 * params.possession_window_s <= params.unbonding_period_s
 
 
+def test_adjudication_rules_are_given_in_the_contracts_order():
+    names = struct("Adjudicator", "rules")
+    values = dict(zip(names, adjudication_rules(PRESETS["main"]), strict=True))
+    main = PRESETS["main"]
+    assert values == {
+        "seats": main.jurors,
+        "appealSeats": main.appeal_jurors,
+        "seatSeconds": main.seat_s,
+        "commitSeconds": main.vote_s,
+        "revealSeconds": main.vote_reveal_s,
+        "appealSeconds": main.appeal_s,
+        "closeSeconds": main.close_s,
+        "proofSeconds": main.proof_s,
+        "jurorBond": main.juror_bond,
+        "appealBond": main.appeal_bond,
+    }
+
+
 def test_parameters_are_given_in_the_contracts_order():
     names = struct("Params", "current")
     assert names[5:9] == ["minWindowSeconds", "maxWindowSeconds", "revealWindowSeconds", "challengeWindowSeconds"]
@@ -83,7 +101,8 @@ def test_stake_stays_slashable_longer_than_any_job_can_take():
         dispute = 2 * params.response_window_s + params.challenge_window_s + max(params.challenge_window_s, judging)
         longest = params.max_window_s + replacing + params.reveal_window_s + dispute
         assert params.unbonding_period_s >= 2 * longest
-        assert params.unbonding_period_s > 2 * params.possession_window_s
+        epoch = params.max_window_s + params.reveal_window_s + params.challenge_window_s + 2 * params.epoch_grace_s
+        assert params.unbonding_period_s >= 2 * epoch
         assert params.juror_weight * OSTR >= params.juror_bond
 
 
