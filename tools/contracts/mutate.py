@@ -64,6 +64,7 @@ TESTS = {
     "Committee": ("adjudicator",),
     "Sortition": ("sortition",),
     "SumTree": ("sortition",),
+    "DotLib": ("adjudicator",),
     "BlockRandomness": ("sortition",),
     "ResultInbox": ("inbox",),
     "ConsumerBase": ("inbox",),
