@@ -86,10 +86,10 @@ slither: $(STAMP)/node   ## static analysis; every finding needs a reason in con
 
 contracts-test: $(STAMP)/contracts slither
 	@PATH="$(CURDIR)/$(BIN):$$PATH" node tools/contracts/compile.mjs --check
-	@PATH="$$PATH:$(CURDIR)/$(BIN)" bash tools/contracts/test.sh
+	@PATH="$$PATH:$(CURDIR)/$(BIN)" bash tools/contracts/all.sh
 
 anvil: $(STAMP)/contracts   ## the contract tests once more, on Anvil
-	@PATH="$$PATH:$(CURDIR)/$(BIN)" bash tools/contracts/test.sh --anvil
+	@PATH="$$PATH:$(CURDIR)/$(BIN)" bash tools/contracts/all.sh --anvil
 
 mutate: $(STAMP)/contracts   ## break the contracts on purpose and see whether the tests notice (an hour)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/contracts/mutate.py

@@ -9,6 +9,7 @@ from brownie import chain, network, project, web3
 from web3.exceptions import TransactionNotFound
 from world.epochs import Epochs
 from world.market import World
+from world.refusals import tell_reached
 
 
 def patiently(look_up, patience_s: float = 3.0):
@@ -60,6 +61,10 @@ def epochs(stack: Epochs, world: World):
     yield stack
     stack.check_conserved()
     stack.ids.clear()
+
+
+def pytest_sessionfinish():
+    tell_reached()
 
 
 def pytest_collection_modifyitems(items):

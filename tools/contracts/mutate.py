@@ -156,7 +156,7 @@ class Bench:
     """A copy of the contracts and their tests, in which mutants are tried."""
 
     def __init__(self, number: int) -> None:
-        self.folder = ROOT / "build" / "mutants" / str(number)
+        self.folder = ROOT / "build" / "mutants" / f"bench{number}"  # Brownie wants a letter first
         shutil.rmtree(self.folder, ignore_errors=True)
         for part in ("contracts", "tests/contracts", "tools/contracts"):
             shutil.copytree(ROOT / part, self.folder / part, symlinks=True)
@@ -166,6 +166,8 @@ class Bench:
         built = ROOT / "build" / "brownie"
         if built.exists():
             shutil.copytree(built, self.folder / "build" / "brownie")
+        if not self.passes(["tests/contracts/test_treasury.py"]):
+            sys.exit(f"mutate: tests fail without any mutant; see {self.folder / 'last.log'}")
 
     def try_(self, mutant: Mutant) -> str:
         """`killed`, `survived` or `stillborn` (it does not compile)."""

@@ -3,6 +3,7 @@
 #   tools/contracts/test.sh                    all tests, on Ganache
 #   tools/contracts/test.sh --anvil            all tests, on Anvil; a path and options may follow
 #   tools/contracts/test.sh --gas              measure gas, write contracts/gas-snapshot.json
+#   tools/contracts/test.sh --compile          only compile
 #   tools/contracts/test.sh tests/contracts/test_vault.py -x     a path, and options of pytest
 # Needs `npm ci`, and .venv-contracts from tests/contracts/requirements.txt (made here where it is missing).
 # Writes nothing outside the repository: Brownie's home is a folder in .venv-contracts for the time of the run.
@@ -38,6 +39,12 @@ trap cleanup EXIT
 trap 'cleanup; exit 130' INT
 trap 'cleanup; exit 143' TERM
 
+mkdir -p "$home/.brownie" "$home/.solcx" build/brownie
+ln -s "$root/tools/contracts/solc" "$home/.solcx/solc-v0.8.28"
+brownie() { HOME="$home" SOLCX_BINARY_PATH="$home/.solcx" PATH="$root/node_modules/.bin:$PATH" PYTHONDONTWRITEBYTECODE=1 \
+  "$venv/bin/brownie" "$@"; }
+if [ "${1:-}" = --compile ]; then brownie compile; exit; fi
+
 port=$("$venv/bin/python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 # Each chain block is one second younger than the next, whatever the clock says: deadlines are tested to the second.
 chain=ganache
@@ -54,8 +61,6 @@ else
 fi
 chain_pid=$!
 
-mkdir -p "$home/.brownie" "$home/.solcx" build/brownie
-ln -s "$root/tools/contracts/solc" "$home/.solcx/solc-v0.8.28"
 cat >"$home/.brownie/network-config.yaml" <<EOF
 live: []
 development:
@@ -89,8 +94,7 @@ fi
 case "${arguments[0]:-}" in tests/contracts*) ;; *) arguments=(tests/contracts "${arguments[@]}") ;; esac
 
 status=0
-HOME="$home" SOLCX_BINARY_PATH="$home/.solcx" PATH="$root/node_modules/.bin:$PATH" PYTHONDONTWRITEBYTECODE=1 \
-  "$venv/bin/brownie" test "${arguments[@]}" --network own &
+brownie test "${arguments[@]}" --network own &
 brownie_pid=$!
 wait "$brownie_pid" || status=$?
 brownie_pid=
