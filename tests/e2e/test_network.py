@@ -92,7 +92,10 @@ def test_the_orchestrator_says_what_it_is_doing(client, ostraka):
 
 def test_one_replica_is_possible_and_says_so(client):
     answer = client.generate(MODEL, "Say hi.", replicas=1, max_tokens=4)
-    assert answer.result().verification.replicas == 1
+    verification = answer.result().verification
+    assert verification.replicas == 1
+    assert not verification.verified
+    assert str(verification).startswith("UNVERIFIED")
 
 
 def test_the_unused_part_of_the_price_cap_comes_back(client, eventually):

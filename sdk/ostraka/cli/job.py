@@ -63,6 +63,7 @@ def submit(
                     "cost": answer.cost,
                     "corrected": answer.corrected,
                     "seed": answer.seed,
+                    "verified": answer.verification.verified,
                     "agreeing": answer.verification.agreeing,
                     "outvoted": answer.verification.outvoted,
                     "replica_hashes": answer.verification.replica_hashes,

@@ -46,7 +46,14 @@ class Verification:
     replica_hashes: dict[int, str] = field(default_factory=dict)
     tokens_match_chain: bool = False  # recomputed here from the tokens, not believed
 
+    @property
+    def verified(self) -> bool:
+        """Whether anybody could have contradicted: one replica alone is believed."""
+        return self.replicas > 1
+
     def __str__(self) -> str:
+        if not self.verified:
+            return "UNVERIFIED: one replica, nobody to contradict it"
         said = f"{len(self.agreeing)} of {self.replicas} replicas agree"
         return said + (f", outvoted: {list(self.outvoted)}" if self.outvoted else "")
 
