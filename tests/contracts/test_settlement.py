@@ -58,6 +58,11 @@ class TestGivenSomebodyDidNot:
         with refused("OperatorServesTwice", job.id, world.short_id(world.serving[0].operator)):
             settle(world, job, replicas)
 
+    def test_when_the_job_is_as_long_as_it_may_be_it_should_be_settled(self, world: World):
+        job = world.submit()
+        settle(world, job, [job.plan(i) for i in range(3)], result=(MAX_UNITS, INPUT, INPUT))
+        assert job.state == FINAL
+
     def test_when_the_job_says_otherwise_it_should_be_refused(self, world: World):
         job = world.submit()
         replicas = [job.plan(i) for i in range(3)]

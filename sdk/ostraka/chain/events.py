@@ -342,6 +342,42 @@ class Equivocated(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CaseOpened(Event):
+    """The adjudicator took a question on; it may answer before `deadline`."""
+
+    dispute_id: int
+    job_id: int
+    question: Any
+    deadline: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallbackRegistered(Event):
+    job_id: int
+    consumer: str
+    callback_gas: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallbackGasChanged(Event):
+    job_id: int
+    callback_gas: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultDelivered(Event):
+    job_id: int
+    succeeded: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailureDelivered(Event):
+    job_id: int
+    ended: int
+    succeeded: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Slashed(Event):
     job_id: int
     operator: str
@@ -395,6 +431,11 @@ CLASSES: dict[str, type[Event]] = {
         DisputeSettled,
         WinnerPunished,
         Equivocated,
+        CaseOpened,
+        CallbackRegistered,
+        CallbackGasChanged,
+        ResultDelivered,
+        FailureDelivered,
         Slashed,
     )
 }
