@@ -26,7 +26,8 @@ $(STAMP)/python: pyproject.toml constraints.txt
 demo: setup      ## an honest job, then a cheat that is caught
 	@$(BIN)/ostraka demo
 
-test: check unit network contracts-test   ## everything
+test: check unit   ## everything
+	@bash tools/side_by_side.sh network contracts-test
 
 check: lint types layers   ## what needs no running
 
@@ -84,7 +85,7 @@ contracts: $(STAMP)/node   ## compile the contracts into sdk/ostraka/chain/artif
 slither: $(STAMP)/node   ## static analysis; every finding needs a reason in contracts/slither.toml
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/contracts/analyse.py
 
-contracts-test: $(STAMP)/contracts slither
+contracts-test: $(STAMP)/contracts slither   ## the contract tests, on Ganache
 	@PATH="$(CURDIR)/$(BIN):$$PATH" node tools/contracts/compile.mjs --check
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" bash tools/contracts/all.sh
 
