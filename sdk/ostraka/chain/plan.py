@@ -23,7 +23,13 @@ from ostraka.types import OSTR
 SUPPLY = 1_000_000_000 * OSTR
 NOBODY = "0x" + "00" * 20
 PAUSABLE = ("StakeVault", "NodeRegistry", "ModelRegistry", "ShardRegistry", "JobMarket", "EpochSettler")
-MODULES = ("JobMarket", "NodeRegistry", "ShardRegistry", "EpochSettler", "Adjudicator")  # who may lock, free and slash stake
+MODULES = (
+    "JobMarket",
+    "NodeRegistry",
+    "ShardRegistry",
+    "EpochSettler",
+    "Adjudicator",
+)  # who may lock, free and slash stake
 OWNED = (*PAUSABLE, "Params", "Treasury")
 
 

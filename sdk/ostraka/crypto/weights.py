@@ -105,7 +105,9 @@ def products_root(claims: Sequence[Product]) -> bytes:
     return merkle_root([claim.value for claim in claims])
 
 
-def leaf(weights: Sequence[WeightRow], weight: int, claims: Sequence[Product], claim: int) -> tuple[int | bytes | list[bytes], ...]:
+def leaf(
+    weights: Sequence[WeightRow], weight: int, claims: Sequence[Product], claim: int
+) -> tuple[int | bytes | list[bytes], ...]:
     """What `Adjudicator.proveLeaf` takes, for the rows at these two indices. Raises `ValueError` where they do not belong together."""
     row, product = weights[weight], claims[claim]
     if (row.op, row.row, row.values.size) != (product.op, product.row, product.activations.size):

@@ -21,6 +21,9 @@ _OPTIONS = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.so_reuseport", 0),
     ("grpc.enable_retries", 0),  # a step is not idempotent at this level
+    # A node that was started again is tried within a second; gRPC would give it up for up to two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
 ]
 _BY_NAME = {name: kind for name, kind in vars(errors).items() if isinstance(kind, type)}
 
