@@ -87,7 +87,7 @@ slither: $(STAMP)/node   ## static analysis; every finding needs a reason in con
 
 contracts-test: $(STAMP)/contracts slither   ## the contract tests, on Ganache
 	@PATH="$(CURDIR)/$(BIN):$$PATH" node tools/contracts/compile.mjs --check
-	@PATH="$$PATH:$(CURDIR)/$(BIN)" bash tools/contracts/all.sh
+	@PATH="$$PATH:$(CURDIR)/$(BIN)" bash tools/contracts/test.sh -q
 
 anvil: $(STAMP)/contracts   ## the contract tests once more, on Anvil
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" bash tools/contracts/all.sh --anvil
