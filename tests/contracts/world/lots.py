@@ -14,8 +14,14 @@ def block_number() -> int:
 
 
 def mine(blocks: int) -> None:
-    if blocks > 0:
+    if blocks <= 0:
+        return
+    before = block_number()
+    if "anvil" in web3.client_version.lower():
+        web3.provider.make_request("anvil_mine", [hex(blocks), hex(1)])  # a second apart, like all others
+    else:
         web3.provider.make_request("evm_mine", [{"blocks": blocks}])
+    assert block_number() == before + blocks
 
 
 def next_block_is(number: int) -> None:
