@@ -10,6 +10,7 @@ from web3.exceptions import TransactionNotFound
 from world.epochs import Epochs
 from world.market import World
 from world.refusals import tell_reached
+from world.told import TOLD
 
 
 def patiently(look_up, patience_s: float = 3.0):
@@ -65,6 +66,11 @@ def epochs(stack: Epochs, world: World):
 
 def pytest_sessionfinish():
     tell_reached()
+
+
+def pytest_terminal_summary(terminalreporter):
+    for text in TOLD:
+        terminalreporter.write_line(text)
 
 
 def pytest_collection_modifyitems(items):

@@ -53,6 +53,7 @@ from world.market import (
 )
 from world.products import Claim, Products, WeightRow, dot, padded
 from world.refusals import ANY, refused
+from world.told import tell
 from world.trace import root_of, sha
 
 ZERO = "0x" + "00" * 20
@@ -353,7 +354,7 @@ class TestGivenALeaf:
 
     def test_gas_should_stay_below_the_ceiling(self, world: JudgedWorld):
         gas = measure(world)
-        print(gas)
+        tell(f"gas of a leaf: {gas}")
         assert gas["leaf_4096"] <= 500_000
 
 

@@ -51,6 +51,7 @@ from world.market import (
 )
 from world.refusals import ANY, refused
 from world.signing import sign
+from world.told import tell
 from world.trace import first_difference, sha
 
 CLOSED = (FINAL, CANCELLED, FAILED, OVERTURNED)
@@ -456,7 +457,7 @@ def test_whatever_they_do_nothing_is_lost_and_every_job_closes(world: World, see
 def test_these_runs_saw_everything_there_is_and_most_calls_succeeded(house: World):
     if not SEEN:
         pytest.skip("only after the runs above")
-    print(f"{dict(CALLS)}; {dict(SEEN)}")
+    tell(f"random actors: {dict(CALLS)}; {dict(SEEN)}")
     missing = [state for state in STATES if not SEEN["state", state] and not SEEN[state]]
     missing += [what for what in (*ENDINGS, *THEFTS) if not SEEN[what]]
     assert not missing, f"{missing} never happened: {dict(SEEN)}"

@@ -26,6 +26,7 @@ from world.epochs import (
     wrong,
 )
 from world.market import STAKE, World, next_block_at, now
+from world.told import tell
 from world.trace import sha
 
 SEEN: Counter = Counter()  # states, and how single calls went
@@ -232,7 +233,7 @@ def test_whatever_they_do_nothing_is_lost_and_every_epoch_closes(world: World, s
 def test_these_runs_visited_every_state_and_most_calls_did_something(house: World):
     if not SEEN:
         pytest.skip("only after the runs above")
-    print(dict(SEEN))
+    tell(f"random epochs: {dict(SEEN)}")
     for state in (COMMITTING, REVEALING, CONTESTED, SETTLED, REFUNDED):
         assert SEEN[state], f"no epoch was ever in state {state}: {dict(SEEN)}"
     for name in ("open", "commit", "reveal", "settle", "conflict", "withdraw"):

@@ -9,6 +9,7 @@ from brownie import web3
 from world.lots import Lots, block_number, mine, next_block_is, seed_of
 from world.market import OSTR, STAKE, World
 from world.refusals import refused
+from world.told import tell
 
 ZERO = "0x" + "00" * 20
 DELAY, LIFETIME, ROUND = 2, 8, 10
@@ -240,7 +241,7 @@ class TestGivenADraw:
             request_id, _ = request(world, hall.dice)
             mine(DELAY + 1)
             used[seats] = hall.lots.drawAndForget(request_id, seats, [], world.stranger.pays).gas_used
-        print("draw from 1000:", used)
+        tell(f"gas of a draw from 1000: {used}")
         assert used[3] <= 120_000
         assert used[7] <= 215_000
 

@@ -12,6 +12,7 @@ from eth_utils import keccak
 from world.market import PARAMS, World, next_block_at, now
 from world.refusals import ANY, refused
 from world.trace import sha
+from world.told import tell
 from world.vouchers import THAW, message, signed
 
 ZERO = "0x" + "00" * 20
@@ -441,7 +442,7 @@ def test_whatever_they_do_the_contract_should_hold_deposits_and_fees(world, vouc
     for _ in range(150):
         payments.act()
         payments.check()
-    print(dict(payments.outcomes))
+    tell(f"random payments: {dict(payments.outcomes)}")
     for name in ("deposit", "collect", "thaw", "cancel", "withdraw", "authorize", "revoke"):
         assert payments.outcomes[f"{name} done"], f"no {name} succeeded: {dict(payments.outcomes)}"
     done = sum(count for name, count in payments.outcomes.items() if name.endswith("done"))
