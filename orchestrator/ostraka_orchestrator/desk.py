@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from ostraka.chain import Deployment, Market, Sender, connect
 from ostraka.crypto.keys import load_key
 from ostraka.errors import ConfigError
-from ostraka.model import Manifest, load_manifest
+from ostraka.model import MAX_MANIFEST_BYTES, Manifest, load_manifest
 from ostraka.store import ContentStore, cid_of_digest, open_store
 from ostraka_orchestrator.board import Board
 from ostraka_orchestrator.config import OrchestratorConfig
 from ostraka_orchestrator.planner import ModelShape
 
 log = logging.getLogger("ostraka.orchestrator")
-MAX_MANIFEST_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)

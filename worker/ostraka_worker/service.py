@@ -19,7 +19,7 @@ from ostraka.chain import Deployment, Market, Sender, connect
 from ostraka.crypto.canonical import canonical_json
 from ostraka.crypto.keys import Key, load_key
 from ostraka.errors import ConfigError, HashMismatch, OstrakaError, StakeTooLow, TransactionFailed, UsageError
-from ostraka.model import Manifest, chunk_root, load_manifest
+from ostraka.model import MAX_MANIFEST_BYTES, Manifest, chunk_root, load_manifest
 from ostraka.store import CachedStore, ContentStore, LocalStore, cid_of_digest, open_store
 from ostraka.types import OSTR, BlockSpan, ModelId, NodeId
 from ostraka.wire.grpc_transport import serve as serve_grpc
@@ -36,7 +36,6 @@ from ostraka_worker.possession import Responder
 from ostraka_worker.records import Records
 
 log = logging.getLogger("ostraka.node")
-MAX_MANIFEST_BYTES = 1 << 20
 RETRY_S = 5.0
 SESSION_IDLE_S = 300.0  # longer than any stage waits for a step
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
+
+from web3 import Web3
+from web3.contract.contract import Contract
 
 CONTRACTS = (
     "OstrakaToken",
@@ -35,6 +39,17 @@ def artifact(name: str) -> dict[str, Any]:
     text = (files("ostraka.chain") / "artifacts" / f"{name}.json").read_text()
     loaded: dict[str, Any] = json.loads(text)
     return loaded
+
+
+def contract_at(web3: Web3, name: str, address: str) -> Contract:
+    """The contract called `name`, at `address`."""
+    return web3.eth.contract(address=Web3.to_checksum_address(address), abi=artifact(name)["abi"])
+
+
+def encode_call(name: str, function: str, arguments: Sequence[Any]) -> bytes:
+    """What a transaction that calls it would carry. Raises what web3 raises where the arguments do not fit."""
+    contract = Web3().eth.contract(abi=artifact(name)["abi"])
+    return bytes.fromhex(contract.encode_abi(function, arguments)[2:])
 
 
 @cache

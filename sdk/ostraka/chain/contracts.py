@@ -10,7 +10,7 @@ from web3.contract.contract import Contract, ContractFunction
 from web3.exceptions import BlockNotFound
 
 from ostraka.chain import events as ev
-from ostraka.chain.artifacts import CONTRACTS, artifact
+from ostraka.chain.artifacts import CONTRACTS, contract_at
 from ostraka.chain.deployment import Deployment
 from ostraka.chain.rpc import chain_errors
 from ostraka.crypto.eip712 import Domain
@@ -23,8 +23,7 @@ class Contracts:
         self.web3 = web3
         self.deployment = deployment
         self._contracts: dict[str, Contract] = {
-            name: web3.eth.contract(address=deployment.address(name), abi=artifact(name)["abi"])  # type: ignore[call-overload]
-            for name in CONTRACTS
+            name: contract_at(web3, name, deployment.address(name)) for name in CONTRACTS
         }
 
     @property

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from ostraka.chain.artifacts import artifact
+from ostraka.chain.artifacts import artifact, contract_at
 from ostraka.chain.deployment import Deployment
-from ostraka.chain.plan import Call, Create, Plan, Roles, Step
+from ostraka.chain.plan import Create, Plan, Roles, Step
 from ostraka.chain.rpc import chain_errors
 from ostraka.chain.transactions import Sender
 from ostraka.chain.verify import check_code
@@ -109,11 +108,7 @@ def _do(sender: Sender, plan: Plan, step: Step) -> None:
             compiled = artifact(step.name)
             sender.deploy(compiled["abi"], compiled["bytecode"], *step.arguments)
         else:
-            sender.send(_function(sender, plan, step))
+            contract = contract_at(sender.web3, step.name, plan.contracts[step.name])
+            sender.send(contract.functions[step.function](*step.arguments))
     except TransactionFailed as error:
         raise TransactionFailed(f"{step.what}: {error}", error.error, error.args_) from error
-
-
-def _function(sender: Sender, plan: Plan, step: Call) -> Any:
-    contract = sender.web3.eth.contract(address=plan.contracts[step.name], abi=artifact(step.name)["abi"])  # type: ignore[call-overload]
-    return contract.functions[step.function](*step.arguments)

@@ -13,7 +13,7 @@ from web3 import Web3
 from web3.contract.contract import Contract
 from web3.exceptions import Web3Exception
 
-from ostraka.chain.artifacts import CONTRACTS, artifact
+from ostraka.chain.artifacts import CONTRACTS, artifact, contract_at, encode_call
 from ostraka.chain.deployment import Deployment
 from ostraka.chain.rpc import chain_errors
 from ostraka.chain.transactions import Mined, Sender
@@ -51,10 +51,10 @@ class Motion:
             raise UsageError(f"arguments: {function} takes {len(inputs)} ({wanted}), {len(values)} given")
         arguments = [_value(entry, word) for entry, word in zip(inputs, values, strict=True)]
         try:
-            data = Web3().eth.contract(abi=artifact(contract)["abi"]).encode_abi(function, arguments)
-        except (Web3Exception, TypeError, ValueError) as error:
+            data = encode_call(contract, function, arguments)
+        except (Web3Exception, AttributeError, TypeError, ValueError) as error:
             raise UsageError(f"arguments: {function} does not take {arguments}: {error}") from error
-        return Motion(deployment.address("Timelock"), deployment.address(contract), bytes.fromhex(data[2:]))
+        return Motion(deployment.address("Timelock"), deployment.address(contract), data)
 
 
 def _value(entry: dict[str, Any], word: str) -> Any:
@@ -65,9 +65,9 @@ def _value(entry: dict[str, Any], word: str) -> Any:
         if not is_address(word):
             raise UsageError(f"{entry['name']}: {word!r} is no address; give 0x and 40 hex digits")
         return to_checksum_address(word)
-    if kind.startswith("bytes"):
-        return bytes.fromhex(word.removeprefix("0x"))
     try:
+        if kind.startswith("bytes") and "[" not in kind:
+            return bytes.fromhex(word.removeprefix("0x"))
         return json.loads(word)
     except ValueError as error:
         raise UsageError(f"{entry['name']}: {word!r} is no {kind}") from error
@@ -110,4 +110,4 @@ def _words(motion: Motion, salt: bytes) -> tuple[str, int, bytes, bytes, bytes]:
 
 
 def _contract(web3: Web3, motion: Motion) -> Contract:
-    return web3.eth.contract(address=Web3.to_checksum_address(motion.timelock), abi=artifact("Timelock")["abi"])
+    return contract_at(web3, "Timelock", motion.timelock)

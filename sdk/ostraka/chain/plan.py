@@ -16,7 +16,7 @@ import rlp
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
-from ostraka.chain.artifacts import CONTRACTS, artifact
+from ostraka.chain.artifacts import CONTRACTS, artifact, encode_call
 from ostraka.params import Params
 from ostraka.types import OSTR
 
@@ -157,7 +157,7 @@ class Plan:
         batch = (
             [self.contracts[name] for name, _, _ in calls],
             [0] * len(calls),
-            [_encode(name, function, arguments) for name, function, arguments in calls],
+            [encode_call(name, function, arguments) for name, function, arguments in calls],
             bytes(32),
             keccak(text="ostraka/handover/1"),
         )
@@ -168,13 +168,6 @@ class Plan:
             steps += [Call("Timelock", "grantRole", (role, self.governor)) for role in (proposer, canceller)]
             steps += [Call("Timelock", "renounceRole", (role, self.deployer)) for role in (proposer, canceller)]
         return [*steps, Call("Timelock", "renounceRole", (bytes(32), self.deployer))]
-
-
-def _encode(name: str, function: str, arguments: tuple[Any, ...]) -> bytes:
-    from web3 import Web3
-
-    contract = Web3().eth.contract(abi=artifact(name)["abi"])
-    return bytes.fromhex(contract.encode_abi(function, arguments)[2:])
 
 
 def adjudication_rules(params: Params) -> tuple[int, ...]:

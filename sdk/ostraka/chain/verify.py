@@ -7,7 +7,7 @@ from typing import Any
 
 from web3 import Web3
 
-from ostraka.chain.artifacts import CONTRACTS, artifact
+from ostraka.chain.artifacts import CONTRACTS, artifact, contract_at
 from ostraka.chain.deployment import Deployment
 from ostraka.chain.plan import MODULES, OWNED
 from ostraka.chain.rpc import chain_errors
@@ -86,6 +86,5 @@ def verify(web3: Web3, deployment: Deployment) -> Iterator[tuple[str, str | None
 
 
 def _ask(web3: Web3, deployment: Deployment, name: str, function: str, *arguments: Any) -> Any:
-    contract = web3.eth.contract(address=Web3.to_checksum_address(deployment.address(name)), abi=artifact(name)["abi"])
     with chain_errors():
-        return contract.functions[function](*arguments).call()
+        return contract_at(web3, name, deployment.address(name)).functions[function](*arguments).call()

@@ -22,13 +22,12 @@ from ostraka.errors import (
     UnknownModel,
     UsageError,
 )
-from ostraka.model import Manifest, load_manifest
+from ostraka.model import MAX_MANIFEST_BYTES, Manifest, load_manifest
 from ostraka.store import ContentStore, HttpStore, cid_of_digest, open_store
 from ostraka.types import OSTR, ModelId
 from ostraka.wire.job_input import JobInput
 from ostraka.wire.sampling import GREEDY, Sampling, make_sampling
 
-MAX_MANIFEST_BYTES = 1 << 20
 DELIVER_AGAIN_S = 0.5
 
 

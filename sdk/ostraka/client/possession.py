@@ -10,11 +10,10 @@ from web3.contract.contract import ContractFunction
 from ostraka.chain import Market, Sender
 from ostraka.chain.views import ChallengeView
 from ostraka.errors import HashMismatch, InsufficientFunds, TransactionFailed, Unavailable
-from ostraka.model import Manifest, PossessionProof, load_manifest, prove_possession
+from ostraka.model import MAX_MANIFEST_BYTES, Manifest, PossessionProof, load_manifest, prove_possession
 from ostraka.store import ContentStore, cid_of_digest
 from ostraka.types import OSTR, ChallengeState, NodeId
 
-MAX_MANIFEST_BYTES = 1 << 20
 POLL_S = 0.5
 PATIENCE_S = 60.0  # for the chain block behind the challenge
 

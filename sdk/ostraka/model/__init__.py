@@ -3,6 +3,7 @@
 from ostraka.model.chunks import PossessionProof, chunk_root, prove_possession, shard_root
 from ostraka.model.manifest import (
     MANIFEST_VERSION,
+    MAX_MANIFEST_BYTES,
     BlockInfo,
     BlockKind,
     LlamaConfig,
@@ -15,6 +16,7 @@ from ostraka.model.manifest import (
 
 __all__ = [
     "MANIFEST_VERSION",
+    "MAX_MANIFEST_BYTES",
     "BlockInfo",
     "BlockKind",
     "LlamaConfig",

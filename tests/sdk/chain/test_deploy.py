@@ -169,6 +169,7 @@ class TestGivenADeployment:
                 r"takes 2 \(address orchestrator, bool allowed\), 1 given",
             ),
             (("JobMarket", "setOrchestrator", ["0x" + "22" * 20, "yes"]), "allowed: 'yes' is no bool"),
+            (("ModelRegistry", "retire", ["0xno"]), "modelId: '0xno' is no bytes32"),
             (("JobMarket", "setOrchestrator", ["nobody", "true"]), "orchestrator: 'nobody' is no address"),
         ):
             with pytest.raises(UsageError, match=problem):
