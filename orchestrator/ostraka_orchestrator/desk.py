@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 
-from ostraka.chain import Deployment, Market, Sender, connect
+from ostraka.chain import Court, Deployment, Sender, connect
 from ostraka.crypto.keys import load_key
 from ostraka.errors import ConfigError
 from ostraka.model import MAX_MANIFEST_BYTES, Manifest, load_manifest
@@ -21,7 +21,7 @@ log = logging.getLogger("ostraka.orchestrator")
 class Desk:
     config: OrchestratorConfig
     board: Board
-    market: Market
+    market: Court
     sender: Sender
     store: ContentStore
     _manifests: dict[bytes, Manifest] = field(default_factory=dict)
@@ -31,7 +31,7 @@ class Desk:
         """Raises `ChainUnreachable`, `ConfigError` or `Unavailable`: whichever part is missing is named."""
         deployment = Deployment.load(config.profile.deployment)
         web3 = connect(config.profile.chain_url)
-        market = Market(web3, deployment)
+        market = Court(web3, deployment)
         sender = Sender(web3, load_key(config.key))
         if not market.is_orchestrator(sender.address):
             raise ConfigError(f"key {config.key}: {sender.address} is not allowed as an orchestrator by the JobMarket")

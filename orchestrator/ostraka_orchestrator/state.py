@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ostraka.chain import events as ev
+from ostraka.chain.court_views import split_id
 from ostraka.types import BlockSpan, JobState, NodeStatus
 
 
@@ -50,6 +51,7 @@ class JobEntry:
     result_hash: bytes = b""
     outvoted: frozenset[int] = frozenset()
     pinpointed: Mapping[int, int] = field(default_factory=dict)  # replica → when the court may conclude about it
+    judged: frozenset[int] = frozenset()  # replicas about which an adjudicator is asked and has not answered
 
 
 @dataclass(frozen=True)
@@ -141,8 +143,16 @@ def _pinpointed(state: State, e: ev.StagePinpointed) -> State:
     return _job(state, e.job_id, pinpointed={**state.jobs[e.job_id].pinpointed, e.replica: e.contest_before})
 
 
+def _case_opened(state: State, e: ev.CaseOpened) -> State:
+    """The court waits for an answer, until a deadline of its own."""
+    _, replica = split_id(e.dispute_id)
+    job = state.jobs[e.job_id]
+    return _job(state, e.job_id, pinpointed={**job.pinpointed, replica: e.deadline}, judged=job.judged | {replica})
+
+
 def _resolved(state: State, e: ev.DisputeResolved) -> State:
-    return _job(state, e.job_id, pinpointed={**state.jobs[e.job_id].pinpointed, e.replica: 0})
+    job = state.jobs[e.job_id]
+    return _job(state, e.job_id, pinpointed={**job.pinpointed, e.replica: 0}, judged=job.judged - {e.replica})
 
 
 def _replacing(state: State, e: ev.JobReplacing) -> State:
@@ -171,6 +181,7 @@ _HANDLERS: dict[type[ev.Event], Callable[[State, Any], State]] = {
     ev.JobAgreed: _agreed,
     ev.JobReplacing: _replacing,
     ev.StagePinpointed: _pinpointed,
+    ev.CaseOpened: _case_opened,
     ev.DisputeResolved: _resolved,
     ev.JobDisputed: _disputed,
     ev.ReplicaJudged: _judged,

@@ -109,7 +109,14 @@ def leaf(
     weights: Sequence[WeightRow], weight: int, claims: Sequence[Product], claim: int
 ) -> tuple[int | bytes | list[bytes], ...]:
     """What `Adjudicator.proveLeaf` takes, for the rows at these two indices. Raises `ValueError` where they do not belong together."""
-    row, product = weights[weight], claims[claim]
+    return leaf_of(weights[weight], [one.value for one in weights], weight, claims, claim)
+
+
+def leaf_of(
+    row: WeightRow, values: Sequence[bytes], weight: int, claims: Sequence[Product], claim: int
+) -> tuple[int | bytes | list[bytes], ...]:
+    """The same, of a tree of which only the values are at hand: `row` is the one at index `weight` of `values`."""
+    product = claims[claim]
     if (row.op, row.row, row.values.size) != (product.op, product.row, product.activations.size):
         raise ValueError(f"product {claim} is not of weight row {weight}")
     return (
@@ -122,6 +129,6 @@ def leaf(
         packed(product.activations),
         weight,
         claim,
-        merkle_proof([one.value for one in weights], weight),
+        merkle_proof(values, weight),
         merkle_proof([one.value for one in claims], claim),
     )

@@ -35,6 +35,8 @@ class NodeSpec:
     kernel: str = ""  # native, int8, fp32 or cuda; empty leaves it to the probe
     twins: bool = True  # whether it may use the C twins of the kernels
     fault: str = ""
+    juror: bool = False  # whether its operator is in the lot and it votes when drawn
+    serves: bool = True  # else it does nothing but judge
 
     def environment(self, cpu_flags: frozenset[str]) -> dict[str, str]:
         """What makes the process of this node as the spec says, on a CPU with `cpu_flags`.
@@ -83,6 +85,7 @@ class DevnetSpec:
     price_per_unit: int = OSTR // 1000
     max_units: int = 2048
     stake: int = 2_000 * OSTR
+    signer_funds: int = 5 * OSTR  # what a node has at hand for bonds
     requester_funds: int = 10_000 * OSTR
     royalty_bps: int = 500
     chain: ChainKind = "embedded"
