@@ -70,13 +70,13 @@ def decide(state: State, me: str, inputs: Set[int], now: float, windows: Windows
     """Commands for the jobs of orchestrator `me`. `inputs` are jobs whose input has come; `now` is the chain's time."""
     commands: list[Command] = []
     for job_id, job in state.jobs.items():
-        if job.orchestrator == me and not job.state.closed:
+        if job.orchestrator == me and (job.state.judgeable or not job.state.closed):
             commands += _for_job(job_id, job, job_id in inputs, now, windows)
     return commands
 
 
 def _for_job(job_id: int, job: JobEntry, has_input: bool, now: float, windows: Windows) -> list[Command]:
-    if job.state.agreed:
+    if job.state.judgeable:
         return [command for replica in sorted(job.outvoted) for command in _for_outvoted(job_id, job, replica, now)]
     if now < job.deadline and job.state.takes_commits:
         return [Match(job_id)] if has_input else []

@@ -149,7 +149,7 @@ def expire(desk: Desk, job_id: int) -> None:
 
 
 def conclude(desk: Desk, job_id: int, replica: int) -> None:
-    if desk.market.job(JobId(job_id)).state.agreed:
+    if desk.market.job(JobId(job_id)).state.judgeable:
         _send(desk, job_id, "conclude", desk.market.conclude(job_id, replica))
 
 
@@ -162,7 +162,7 @@ def judge(desk: Desk, job_id: int, replica: int) -> None:
 def blame(desk: Desk, job_id: int, replica: int) -> None:
     """Finds the first difference between the outvoted trace and an agreed one, and shows it to the contract."""
     job = desk.market.job(JobId(job_id))
-    if not job.state.agreed:
+    if not job.state.judgeable:
         return
     if desk.market.now() >= job.challenge_deadline:
         _send(desk, job_id, "forfeit", desk.market.forfeit(job_id, replica))

@@ -25,9 +25,13 @@ class Attendant:
     rules: JuryRules
     defence: Defence | None
     juror: Juror | None
+    _prepared: bool = False
 
     def look(self) -> None:
         """Raises nothing but what the chain's absence raises."""
+        if self.defence and not self._prepared:
+            self.defence.prepare()
+            self._prepared = True
         self.docket.read()
         for dispute in sorted(self.docket.open):
             try:

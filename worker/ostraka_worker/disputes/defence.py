@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -36,7 +35,7 @@ class Defence:
     limit: int
     fault: Fault
     rules: JuryRules
-    _accused: dict[tuple[int, int, int], bool] = field(default_factory=dict)
+    _punished: set[tuple[int, int]] = field(default_factory=set)
     _checked: set[tuple[int, Side]] = field(default_factory=set)
 
     def part(self, dispute: DisputeView) -> Part:
@@ -127,7 +126,8 @@ class Defence:
         if not guilty or dispute.contester != self.sender.address or not self.court.blames_row(dispute.dispute_id):
             return
         for winner in self.court.winners(dispute.job_id):
-            if winner != dispute.winner:
+            if winner != dispute.winner and (dispute.dispute_id, winner) not in self._punished:
+                self._punished.add((dispute.dispute_id, winner))
                 call = self.court.punish_winner(dispute.job_id, dispute.loser, winner)
                 self._send(dispute, f"replica {winner} had the same wrong row: punished", call)
 
@@ -192,13 +192,17 @@ class Defence:
         if self.court.allowance(self.sender.address, contract) < bond:
             self.sender.send(self.court.approve(contract, max(bond, self.limit)))
 
+    def prepare(self) -> None:
+        """Approves what a contest may take, once: in a short response window there is no time for it."""
+        if self._purse().affords(1):
+            self._approve("DisputeCourt", self.limit)
+
     def _send(self, dispute: DisputeView, what: str, call: Any) -> None:
         """A refusal usually means that somebody was faster, or that it is too late: both are told by the chain's state."""
         name = f"job {dispute.job_id} replica {dispute.loser}"
         try:
             self.sender.send(call)
         except TransactionFailed as error:
-            level = logging.INFO if error.error in ("AlreadyPunished", "WrongDisputeState") else logging.WARNING
-            log.log(level, "%s: not %s: %s", name, what, error)
+            log.info("%s: not taken: %s (%s)", name, what, error)
         else:
             log.info("%s: %s", name, what)

@@ -56,6 +56,6 @@ class Juror:
         try:
             self.sender.send(call)
         except TransactionFailed as error:
-            log.warning("case %d: not %s: %s", case.dispute_id, what, error)
+            log.warning("case %d: not taken: %s (%s)", case.dispute_id, what, error)
         else:
             log.info("case %d: %s", case.dispute_id, what)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -56,6 +57,7 @@ class Workshop:
 
     def replay(self, question: Question) -> Replay | None:
         if question not in self._replays:
+            began = time.monotonic()
             manifest, trace = self.manifest(question.model_id), self._history(question)
             name = f"job {question.job_id} replica {question.loser}"
             found = replay(
@@ -67,6 +69,7 @@ class Workshop:
                 trace.terms,
                 lambda text: log.warning("%s: %s", name, text),
             )
+            log.info("%s: block %d recomputed in %.1f s", name, question.block, time.monotonic() - began)
             while len(self._replays) >= KEPT_REPLAYS:
                 self._replays.pop(next(iter(self._replays)))
             self._replays[question] = found
