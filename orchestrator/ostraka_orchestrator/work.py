@@ -7,7 +7,7 @@ import socket
 from typing import Any
 
 from ostraka.chain.court_views import dispute_id
-from ostraka.client.cases import Step, advance
+from ostraka.client.cases import advance
 from ostraka.client.traces import fetch_trace
 from ostraka.crypto.eip712 import assignment_message, sign
 from ostraka.crypto.trace import Digests, first_divergence
@@ -154,9 +154,7 @@ def conclude(desk: Desk, job_id: int, replica: int) -> None:
 
 
 def judge(desk: Desk, job_id: int, replica: int) -> None:
-    step = advance(desk.market, desk.sender, dispute_id(job_id, replica), desk.market.jury_rules())
-    if step is not Step.WAIT:
-        log.info("job %d replica %d: the adjudicator's case: %s", job_id, replica, step.value)
+    advance(desk.market, desk.sender, dispute_id(job_id, replica), desk.market.jury_rules())
 
 
 def blame(desk: Desk, job_id: int, replica: int) -> None:

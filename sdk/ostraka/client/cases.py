@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from enum import Enum
 
 from ostraka.chain import Court, Sender
 from ostraka.chain.court_views import CaseView, JuryRules, RoundView
 from ostraka.errors import TransactionFailed
+
+log = logging.getLogger("ostraka.disputes")
 
 
 class Step(Enum):
@@ -64,6 +67,8 @@ def advance(court: Court, sender: Sender, dispute: int, rules: JuryRules) -> Ste
     if step in calls:
         try:
             sender.send(calls[step]())
-        except TransactionFailed:
+        except TransactionFailed as error:
+            log.info("case %d: %s is not taken (%s)", dispute, step.value, error)
             return Step.WAIT
+        log.info("case %d: %s", dispute, step.value)
     return step

@@ -76,8 +76,10 @@ class Product:
     @property
     def value(self) -> bytes:
         """What stands in the tree."""
+        return self._value(hashlib.sha256(packed(self.activations)).digest())
+
+    def _value(self, activations: bytes) -> bytes:
         place = self.op.to_bytes(2, "big") + self.limb.to_bytes(1, "big") + self.row.to_bytes(4, "big")
-        activations = hashlib.sha256(packed(self.activations)).digest()
         size = self.activations.size.to_bytes(4, "big")
         return hashlib.sha256(place + size + activations + self.claimed.to_bytes(4, "big", signed=True)).digest()
 
@@ -102,7 +104,19 @@ def weights_root(weights: Sequence[WeightRow]) -> bytes:
 
 def products_root(claims: Sequence[Product]) -> bytes:
     """What `Adjudicator.postTrace` takes."""
-    return merkle_root([claim.value for claim in claims])
+    return merkle_root(product_values(claims))
+
+
+def product_values(claims: Sequence[Product]) -> list[bytes]:
+    """`value` of each; activations that many claims share are hashed once."""
+    hashed: dict[int, bytes] = {}
+    values = []
+    for claim in claims:
+        key = id(claim.activations)
+        if key not in hashed:
+            hashed[key] = hashlib.sha256(packed(claim.activations)).digest()
+        values.append(claim._value(hashed[key]))
+    return values
 
 
 def leaf(
@@ -130,5 +144,5 @@ def leaf_of(
         weight,
         claim,
         merkle_proof(values, weight),
-        merkle_proof([one.value for one in claims], claim),
+        merkle_proof(product_values(claims), claim),
     )

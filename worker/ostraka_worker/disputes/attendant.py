@@ -11,10 +11,13 @@ from ostraka.chain import Court, Sender
 from ostraka.chain.court_views import DisputeState, JuryRules, split_id
 from ostraka.client.cases import advance
 from ostraka.errors import OstrakaError
+from ostraka_worker.disputes.decide import Part
 from ostraka_worker.disputes.defence import Defence
 from ostraka_worker.disputes.docket import Docket
 from ostraka_worker.disputes.juror import Juror
 from ostraka_worker.disputes.workshop import log
+
+NO_PART = Part(frozenset(), frozenset())
 
 
 @dataclass
@@ -46,13 +49,12 @@ class Attendant:
         concerned = False
         if self.juror and case and question and not case.closed:
             concerned = self.juror.attend(case, question)
-        if self.defence and dispute.state is not DisputeState.NONE:
-            part = self.defence.part(dispute)
-            if part.worked:
-                concerned |= bool(part.accused)
-                self.defence.attend(dispute, case, question)
-        if concerned and case and not case.closed:
+        part = self.defence.part(dispute) if self.defence and dispute.state is not DisputeState.NONE else NO_PART
+        concerned |= bool(part.accused)
+        if concerned and case and not case.closed:  # first: a committee that is not drawn in time never is
             advance(self.court, self.sender, number, self.rules)
+        if self.defence and part.worked:
+            self.defence.attend(dispute, part, case, question)
         over = dispute.state in (DisputeState.NONE, DisputeState.SETTLED)
         if over and (case is None or case.closed):
             self.docket.open.discard(number)

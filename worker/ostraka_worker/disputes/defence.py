@@ -46,9 +46,8 @@ class Defence:
         blamed = frozenset(side for side, own in mine.items() if any(s.start <= dispute.block < s.stop for s in own))
         return Part(frozenset(side for side, own in mine.items() if own), blamed)
 
-    def attend(self, dispute: DisputeView, case: CaseView | None, question: Question | None) -> None:
+    def attend(self, dispute: DisputeView, part: Part, case: CaseView | None, question: Question | None) -> None:
         """One look at a dispute in which this node worked. Raises what the chain, a peer or the store raises."""
-        part = self.part(dispute)
         now = self.court.now()
         if part.accused and dispute.state is DisputeState.PINPOINTED and now < dispute.deadline:
             proof = self.court.pinpoint_proof(self.court.pinpointed(dispute.job_id, dispute.loser))

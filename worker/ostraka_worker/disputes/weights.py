@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -21,14 +22,14 @@ from ostraka_worker.engine.stage import Stage
 from ostraka_worker.kernels.gemm import Int8, ReferenceKernel
 
 
-@dataclass(frozen=True)
+@dataclass
 class WeightTree:
     """`values` in the tree's order; `starts` says where a matrix's rows begin, by block and op."""
 
     values: list[bytes] = field(repr=False)
     starts: dict[tuple[int, int], int]
 
-    @property
+    @cached_property
     def root(self) -> bytes:
         return merkle_root(self.values)
 
