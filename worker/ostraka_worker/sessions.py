@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
@@ -16,7 +18,7 @@ import numpy.typing as npt
 from ostraka.crypto.trace import Digests
 from ostraka.errors import BadFrame, PeerUnreachable
 from ostraka.model import Manifest
-from ostraka.types import Assignment
+from ostraka.types import Assignment, BlockSpan
 from ostraka.wire.grpc_transport import Peer
 from ostraka.wire.job_input import JobTerms
 from ostraka.wire.messages import (
@@ -35,6 +37,7 @@ from ostraka_worker.drive import DigestLog
 from ostraka_worker.faults import Fault
 
 STEP_TIMEOUT_S = 120.0
+STEPS_KEPT, STEPS_NEEDED = 64, 8
 Rows = npt.NDArray[np.uint8]
 
 
@@ -102,6 +105,15 @@ class Runner:
     def __init__(self, stage: StageLike, executor: Executor) -> None:
         self.stage = stage
         self._executor = executor
+        self._seconds: deque[float] = deque(maxlen=STEPS_KEPT)
+
+    @property
+    def speed(self) -> float | None:
+        """Multiply–adds per second of the last few positions that came alone (their median); None before a handful have."""
+        if len(self._seconds) < STEPS_NEEDED:
+            return None
+        work = self.stage.manifest.work_of(BlockSpan(self.stage.start, self.stage.stop))
+        return work / float(np.median(self._seconds))
 
     async def step(
         self, session: Session, position: int, tokens: Sequence[int] | None, rows: Rows | None, sample_from: int
@@ -128,6 +140,7 @@ class Runner:
             return reply.tokens, np.concatenate([result.digests, behind], axis=1)
 
     def _compute(self, session: Session, position: int, tokens: object, rows: object, sample_from: int):  # type: ignore[no-untyped-def]
+        began = time.perf_counter()
         result = self.stage.step(  # type: ignore[attr-defined]
             session.id,
             position,
@@ -135,6 +148,8 @@ class Runner:
             rows,
             sample_from,
         )
+        if len(result.digests) == 1:
+            self._seconds.append(time.perf_counter() - began)
         return session.fault.apply(result, session.assignment.job_id)
 
     async def receive(self, session: Session, message: Step) -> StepReply:
