@@ -167,9 +167,9 @@ async def stream(events: Any, job_id: int, after: str, state: Callable[[], State
             for entry_id, fields in entries:
                 last = entry_id.decode()
                 yield f"id: {last}\ndata: {fields[b'event'].decode()}\n\n"
-        job = state().jobs.get(job_id)
-        if job is not None and job.state.closed and not got:
-            yield f'data: {{"type": "closed", "state": "{job.state.name.lower()}"}}\n\n'
+        end = state().closed.get(job_id)
+        if end is not None and not got:
+            yield f'data: {{"type": "closed", "state": "{end.name.lower()}"}}\n\n'
             return
         if not got:
             yield ": still here\n\n"

@@ -37,6 +37,7 @@ class Metrics:
         """For `ostraka orchestrator status`."""
         state, beats = self._state(), self._board.heartbeats()
         jobs = Count(job.state.name.lower() for job in state.jobs.values())
+        jobs.update({end.name.lower(): count for end, count in state.endings.items()})
         return {
             "chain_block": state.next_block - 1,
             "nodes_registered": len(state.nodes),

@@ -14,6 +14,7 @@ from ostraka_orchestrator.planner import NodeProfile
 from ostraka_orchestrator.roster import connect, profile
 from ostraka_orchestrator.state import State
 
+LOOK_S = 0.5  # nodes do not come and go by the tick
 LINKS_WAIT_S = 20.0  # placement by latency waits so long for nodes to measure their links to each other
 
 
@@ -22,11 +23,15 @@ class Placer:
     desk: Desk
     _waiting: frozenset[int] = frozenset()
     _since: float = 0.0
+    _looked: float = float("-inf")
     _mended: float = float("-inf")
     _seen: frozenset[tuple[int, tuple[str, int, int] | None]] = frozenset()
 
     def look(self, state: State, now: float) -> None:
         """`now` is a monotonic clock's. Placing newcomers comes before moving anybody."""
+        if now - self._looked < LOOK_S:
+            return
+        self._looked = now
         beats = {i: b for i, b in self.desk.board.heartbeats().items() if i in state.nodes}
         if not beats or not state.models:
             return

@@ -32,7 +32,9 @@ def job(state):
 STATE = State(
     next_block=42,
     nodes={1: NodeEntry("a", "s", "e", NodeStatus.ACTIVE), 2: NodeEntry("b", "t", "e")},
-    jobs={1: job(JobState.FINAL), 2: job(JobState.FINAL), 3: job(JobState.OPEN)},
+    jobs={3: job(JobState.OPEN)},
+    closed={1: JobState.FINAL, 2: JobState.FINAL},
+    endings={JobState.FINAL: 2},
 )
 
 
