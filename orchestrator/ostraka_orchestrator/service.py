@@ -62,7 +62,7 @@ class Service:
     def __post_init__(self) -> None:
         self.queue = make_queue(self.desk.config.queue_url)
         self.placer = Placer(self.desk)
-        self.metrics = Metrics(lambda: self.state, self.desk.board)
+        self.metrics = Metrics(lambda: self.state, self.desk.board, self.desk.stake_units)
         params = self.desk.market.params()
         self.windows = Windows(params.reveal_window_s, params.challenge_window_s)
         self.state = State(next_block=self.desk.market.deployment.block_number)
