@@ -54,6 +54,11 @@ class Contracts:
             block = self.web3.eth.get_block("latest")
             return Head(int(block["number"]), bytes(block["hash"]), int(block["timestamp"]))
 
+    def block_time(self, number: int) -> int:
+        """Chain second of a chain block that there is; of a job's `block_number`: when it was submitted."""
+        with chain_errors():
+            return int(self.web3.eth.get_block(number)["timestamp"])
+
     def block_hash(self, number: int) -> bytes | None:
         """None while there is no such chain block yet."""
         with chain_errors():
