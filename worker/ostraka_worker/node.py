@@ -29,6 +29,7 @@ from ostraka.wire.messages import (
     GetTrace,
     Message,
     Open,
+    Probe,
     Products,
     Route,
     Run,
@@ -49,6 +50,7 @@ from ostraka_worker.sessions import Runner, Session, StageLike
 
 MAX_SESSIONS = 64
 MAX_CAPACITY = 1 << 16
+MAX_PROBE_BYTES = 1 << 20
 OPEN_TIMEOUT_S = 30.0
 
 
@@ -74,6 +76,16 @@ class Node:
         self._runner = Runner(stage, self._executor)
 
     @property
+    def speed(self) -> float | None:
+        """Multiply–adds per second that its blocks have shown; None before they have."""
+        return self._runner.speed if self._runner else None
+
+    def stop_serving(self) -> None:
+        """Gives the weights back. Sessions are refused until the next `serve_stage`; there must be none."""
+        assert not self._sessions
+        self.model_id, self._runner = None, None
+
+    @property
     def unary(self) -> dict[type[Message], object]:
         return {
             Open: self.open,
@@ -83,6 +95,7 @@ class Node:
             Close: self.close,
             GetTrace: self.get_trace,
             GetProducts: self.get_products,
+            Probe: self.probe,
         }
 
     @property
@@ -254,6 +267,12 @@ class Node:
         if kept is None:
             raise UnknownJob(f"dispute {message.dispute_id}: this node has posted no products for side {message.side}")
         return decode(kept, Products)
+
+    async def probe(self, message: Probe) -> Ack:
+        """A peer measures the way to this node."""
+        if len(message.payload) > MAX_PROBE_BYTES:
+            raise BadFrame(f"probe: {len(message.payload)} bytes, at most {MAX_PROBE_BYTES} are taken")
+        return Ack()
 
     # ── for the lead ──
 

@@ -176,6 +176,12 @@ class Products(Message, frozen=True):
     inputs: list[Activations]
 
 
+class Probe(Message, frozen=True):
+    """Node → node: how far is it, how wide is the way? The answer is an `Ack`; the payload is thrown away."""
+
+    payload: bytes
+
+
 M = TypeVar("M")
 _encoder = msgspec.msgpack.Encoder()
 
