@@ -61,7 +61,7 @@ def test_a_cheating_primary_that_contests_is_corrected_slashed_and_jailed(tmp_pa
         assert case is not None
         assert (case.verdict, case.guilty) == (Verdict.LOSER_GUILTY, 1 << Side.LOSER)
         bond, treasury = court.court_bond(answer.job_id), client.deployment.address("Treasury")
-        assert court.court_balance(treasury) == bond
+        assert court.balance_at("DisputeCourt", treasury) == bond
         assert court.token_balance(court.node(thief.node_id).signer) == network.spec.signer_funds - bond
         events = client.market.job_events(answer.job_id)
         (slash,) = [e for e in events if isinstance(e, ev.Slashed)]

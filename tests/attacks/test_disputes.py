@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
@@ -65,5 +66,13 @@ def test_jurors_clear_an_honest_node_that_two_thieves_outvoted(tmp_path):
         assert court.account(honest.operator).locked == 0
         assert court.owed(honest.operator) > 0
         signer = court.node(honest.node_id).signer
-        assert court.court_balance(signer) > 0, "the bond returned"
+        told = json.loads(network.run_cli("dispute", "show", str(job_id), str(accused), "--json"))
+        assert (told["state"], told["verdict"], told["contester"]) == ("settled", "winner guilty", signer)
+        assert [seat["vote"] for seat in told["rounds"][0]["seats"]] == ["winner guilty"] * 3
+        bond = court.balance_at("DisputeCourt", signer)
+        assert bond == told["bond"], "the bond returned"
+        assert "DisputeCourt" in network.run_cli(
+            "dispute", "withdraw", "--key", str(tmp_path / "keys" / "signer-2.key")
+        )
+        assert court.token_balance(signer) == network.spec.signer_funds
         assert sum(ledger(network).values()) == sum(before.values())

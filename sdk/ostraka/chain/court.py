@@ -10,6 +10,7 @@ from eth_utils.crypto import keccak
 from web3.contract.contract import ContractFunction
 
 from ostraka.chain import events as ev
+from ostraka.chain.books import Books
 from ostraka.chain.court_views import (
     CaseView,
     DisputeState,
@@ -27,7 +28,7 @@ from ostraka.chain.views import RevealView
 from ostraka.errors import Unavailable, UsageError
 
 
-class Court(Market):
+class Court(Market, Books):
     """All contracts of one deployment, with those that judge."""
 
     # ── disputes ──
@@ -99,6 +100,11 @@ class Court(Market):
         result = (winner.units, winner.output_digest, winner.trace_root)
         return self._call("DisputeCourt", "respond", job_id, loser, result, previous, list(digests), list(proof))
 
+    def timeout(self, job_id: int, loser: int) -> ContractFunction:
+        """Ends a conflict whose running clock is out."""
+        winner = self.dispute(job_id, loser).winner
+        return self._call("DisputeCourt", "timeout", job_id, loser, self._sealed(job_id, winner))
+
     def punish_winner(self, job_id: int, loser: int, winner: int) -> ContractFunction:
         """Another winner than the one that was judged: it had the same wrong row."""
         return self._call("DisputeCourt", "punishWinner", job_id, loser, winner, self._sealed(job_id, winner))
@@ -107,12 +113,6 @@ class Court(Market):
         """Replicas with the agreed result."""
         agreed = [e for e in self.job_events(job_id) if isinstance(e, ev.JobAgreed)]
         return [r for r in range(8) if agreed and agreed[-1].winners >> r & 1]
-
-    def withdraw_court(self) -> ContractFunction:
-        return self._call("DisputeCourt", "withdraw")
-
-    def court_balance(self, account: str) -> int:
-        return int(self._read("DisputeCourt", "balanceOf", account))
 
     # ── cases ──
 
@@ -222,12 +222,6 @@ class Court(Market):
         domain = keccak(encode(["string", "uint256", "address"], place))
         kinds = ["bytes32", "uint256", "uint8", "uint256", "address", "uint8", "bytes32"]
         return keccak(encode(kinds, [domain, dispute, number, seat, sender, int(vote), salt]))
-
-    def withdraw_jury(self) -> ContractFunction:
-        return self._call("Adjudicator", "withdraw")
-
-    def jury_balance(self, account: str) -> int:
-        return int(self._read("Adjudicator", "balanceOf", account))
 
     # ── products ──
 
