@@ -45,7 +45,9 @@ class Params:
     voucher_thaw_s: int = 86_400  # a receiver has so long to collect what its payer takes back
     callback_gas: int = 1_000_000  # the most that a callback may ask for
     orchestrator_min_stake: int = 10_000 * OSTR  # wei; 64 of them fill all places, until somebody stakes more
-    orchestrator_epoch_s: int = 3_600  # one order of orchestrators; far longer than it takes to ask for its seed and draw it
+    orchestrator_epoch_s: int = (
+        3_600  # one order of orchestrators; far longer than it takes to ask for its seed and draw it
+    )
     orchestrator_takeover_s: int = 180  # the next in order may match a job that waited so long for its first commit
     orchestrator_places: int = 64
     possession_window_s: int = 3_600  # to answer a possession challenge; well below the unbonding period

@@ -22,7 +22,15 @@ from ostraka.types import OSTR
 
 SUPPLY = 1_000_000_000 * OSTR
 NOBODY = "0x" + "00" * 20
-PAUSABLE = ("StakeVault", "NodeRegistry", "ModelRegistry", "ShardRegistry", "JobMarket", "EpochSettler", "Orchestrators")
+PAUSABLE = (
+    "StakeVault",
+    "NodeRegistry",
+    "ModelRegistry",
+    "ShardRegistry",
+    "JobMarket",
+    "EpochSettler",
+    "Orchestrators",
+)
 MODULES = (
     "JobMarket",
     "NodeRegistry",
