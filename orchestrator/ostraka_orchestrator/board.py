@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 import redis
 
 from ostraka.errors import Unavailable
+from ostraka.types import NodeId
 
 JOB_TTL_S = 86_400
 HOLD_TTL_S = 15
+SERVED_S = 3_600
 PREFIX = "ostraka:"
 
 
@@ -34,12 +38,24 @@ class Heartbeat(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     simd: str = ""
     threads: int = 1
     busy: int = 0
+    links: list[
+        tuple[int, int, int]
+    ] = []  # (node, latency in µs, bytes per second): what this node has measured of late
 
 
 class PlannedReplica(msgspec.Struct, frozen=True):
     stages: list[tuple[int, int, int, int]]
     endpoints: list[str]
     signature: bytes
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the board has of a job. `ended` says how replicas ended: with tokens, or without."""
+
+    has_input: bool
+    planned: bool
+    ended: dict[int, dict[str, Any]]
 
 
 class Board:
@@ -59,11 +75,17 @@ class Board:
     # ── nodes ──
 
     def beat(self, heartbeat: Heartbeat, ttl_s: int) -> None:
-        self.redis.set(f"{PREFIX}node:{heartbeat.node_id}", msgspec.json.encode(heartbeat), ex=ttl_s)
+        pipe = self.redis.pipeline(transaction=False)
+        pipe.set(f"{PREFIX}node:{heartbeat.node_id}", msgspec.json.encode(heartbeat), ex=ttl_s)
+        pipe.sadd(f"{PREFIX}nodes", heartbeat.node_id)
+        pipe.execute()
 
     def heartbeats(self) -> dict[int, Heartbeat]:
-        keys = list(self.redis.scan_iter(f"{PREFIX}node:*"))
-        values = self.redis.mget(keys) if keys else []
+        """Of nodes that are not silent. Keys are listed in a set: looking for them would mean to walk through every job's."""
+        ids = sorted(map(int, self.redis.smembers(f"{PREFIX}nodes")))
+        values = self.redis.mget([f"{PREFIX}node:{node_id}" for node_id in ids]) if ids else []
+        if silent := [node_id for node_id, value in zip(ids, values, strict=True) if not value]:
+            self.redis.srem(f"{PREFIX}nodes", *silent)  # one that beats in this moment is back with its next beat
         beats = [msgspec.json.decode(v, type=Heartbeat) for v in values if v]
         return {b.node_id: b for b in beats}
 
@@ -78,6 +100,26 @@ class Board:
         value = self.redis.get(f"{PREFIX}placement:{node_id}")
         return msgspec.json.decode(value, type=tuple[str, int, int]) if value else None
 
+    def placements(self, node_ids: Iterable[int]) -> dict[int, tuple[str, int, int]]:
+        """Of those that have one."""
+        ids = list(node_ids)
+        values = self.redis.mget([f"{PREFIX}placement:{i}" for i in ids]) if ids else []
+        return {i: msgspec.json.decode(v, type=tuple[str, int, int]) for i, v in zip(ids, values, strict=True) if v}
+
+    def add_served(self, node_id: int, work: float) -> None:
+        """Multiply–adds that a node has done, by the hour."""
+        key = f"{PREFIX}served:{int(time.time()) // SERVED_S}"
+        self.redis.hincrbyfloat(key, str(node_id), work)
+        self.redis.expire(key, 3 * SERVED_S)
+
+    def served(self) -> dict[NodeId, float]:
+        """Multiply–adds by node, in this hour and the one before."""
+        hour, work = int(time.time()) // SERVED_S, dict[NodeId, float]()
+        for key in (hour - 1, hour):
+            for node_id, done in self.redis.hgetall(f"{PREFIX}served:{key}").items():
+                work[NodeId(int(node_id))] = work.get(NodeId(int(node_id)), 0.0) + float(done)
+        return work
+
     # ── jobs ──
 
     def put_input(self, job_id: int, data: bytes) -> None:
@@ -87,8 +129,18 @@ class Board:
         value: bytes | None = self.redis.get(f"{PREFIX}input:{job_id}")
         return value
 
-    def jobs_with_input(self) -> set[int]:
-        return {int(k.rsplit(b":", 1)[1]) for k in self.redis.scan_iter(f"{PREFIX}input:*")}
+    def look(self, job_ids: Sequence[int]) -> dict[int, Seen]:
+        """What is here of these jobs, in one round trip: the board is never searched."""
+        pipe = self.redis.pipeline(transaction=False)
+        for job_id in job_ids:
+            pipe.exists(f"{PREFIX}input:{job_id}")
+            pipe.exists(f"{PREFIX}plan:{job_id}")
+            pipe.hgetall(f"{PREFIX}replicas:{job_id}")
+        rows = iter(pipe.execute() if job_ids else ())
+        return {
+            job_id: Seen(bool(has_input), bool(planned), {int(k): msgspec.json.decode(v) for k, v in ended.items()})
+            for job_id, has_input, planned, ended in zip(job_ids, rows, rows, rows, strict=True)
+        }
 
     def put_plan(self, job_id: int, plan: list[PlannedReplica]) -> bool:
         """False when there is one already: a job is planned once, however often its task runs."""
@@ -126,6 +178,11 @@ class Board:
 
     def is_leased(self, key: str) -> bool:
         return bool(self.redis.exists(f"{PREFIX}lease:{key}"))
+
+    def leased(self, keys: Sequence[str]) -> set[str]:
+        """Those that somebody holds, in one round trip."""
+        values = self.redis.mget([f"{PREFIX}lease:{key}" for key in keys]) if keys else []
+        return {key for key, value in zip(keys, values, strict=True) if value is not None}
 
     @contextmanager
     def hold(self, key: str) -> Iterator[bool]:

@@ -8,6 +8,15 @@ from ostraka.types import BlockSpan, ChallengeState, JobState, NodeStatus, Orche
 
 
 @dataclass(frozen=True)
+class Head:
+    """The newest chain block. `time` is in seconds: the clock by which deadlines are judged."""
+
+    number: int
+    hash: bytes
+    time: int
+
+
+@dataclass(frozen=True)
 class JobView:
     """A job as the market has it. Times are chain seconds, money is wei."""
 
