@@ -107,11 +107,8 @@ abstract contract JobBook is IJobs {
 
     /// @dev Binds a job that names nobody to `account`, if it is its turn.
     function _bind(uint256 jobId, Job storage entry, address account) internal {
-        uint256 waited;
-        unchecked {
-            waited = uint24(uint24(block.timestamp) - entry.groups);
-        }
-        uint256 since = block.timestamp - waited;
+        // `groups` is a clock of 24 bits here, which has gone round once at most: no job waits for half a year.
+        uint256 since = block.timestamp - (block.timestamp + (1 << 24) - entry.groups) % (1 << 24);
         if (!orchestrators.mayAssign(account, since)) revert NotItsTurn(jobId, account, since);
 
         entry.orchestratorNumber = _enlist(account).number;
