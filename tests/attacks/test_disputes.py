@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 
 import pytest
@@ -15,6 +16,7 @@ from ostraka.cli.devnet import cache_folder
 from ostraka.client import Client
 from ostraka.devnet.demo import ledger
 from ostraka.devnet.network import Devnet
+from ostraka.devnet.processes import python
 from ostraka.devnet.spec import DevnetSpec, NodeSpec
 from ostraka.types import JobId, JobState, NodeStatus
 
@@ -66,6 +68,16 @@ def test_jurors_clear_an_honest_node_that_two_thieves_outvoted(tmp_path):
         assert court.account(honest.operator).locked == 0
         assert court.owed(honest.operator) > 0
         signer = court.node(honest.node_id).signer
+        # Who recomputes what the thieves agreed on sees which node and which block.
+        audit = ["node", "audit", str(job_id), "--key", str(tmp_path / "keys" / "requester.key")]
+        audit += ["--state", str(tmp_path / "audit"), "--json", "--profile", str(network.profile_path)]
+        done = subprocess.run([*python("ostraka.cli"), *audit], capture_output=True, text=True, check=False)
+        assert done.returncode == 1, done.stderr
+        (finding,) = json.loads(done.stdout)
+        assert finding["node_id"] in thieves
+        assert finding["block"] == 31
+        assert (tmp_path / "audit" / "findings" / f"job-{job_id}.json").is_file()
+
         told = json.loads(network.run_cli("dispute", "show", str(job_id), str(accused), "--json"))
         assert (told["state"], told["verdict"], told["contester"]) == ("settled", "winner guilty", signer)
         assert [seat["vote"] for seat in told["rounds"][0]["seats"]] == ["winner guilty"] * 3

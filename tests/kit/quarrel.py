@@ -19,10 +19,11 @@ from ostraka.devnet.spec import DEPLOYER, FIRST_OPERATOR, FIRST_SIGNER, MNEMONIC
 from ostraka.model import Manifest, dump_manifest
 from ostraka.params import preset
 from ostraka.store import LocalStore
-from ostraka.types import OSTR, Assignment, BlockSpan, JobId, Stage
+from ostraka.types import OSTR, Assignment, BlockSpan, JobId, NodeId, Stage
 from ostraka.wire.job_input import JobInput
 from ostraka_worker.attest import Identity, sign_attestation
 from ostraka_worker.disputes.attendant import Attendant
+from ostraka_worker.disputes.audit import Auditor
 from ostraka_worker.disputes.defence import Defence
 from ostraka_worker.disputes.docket import Docket
 from ostraka_worker.disputes.juror import Juror
@@ -117,6 +118,13 @@ class Town:
         defence = Defence(self.court, signer, workshop, self.node_id(index), 10 * OSTR, Fault(), rules)
         sits = Juror(self.court, signer, workshop, operator) if juror else None
         return Attendant(self.court, signer, Docket(self.court), rules, None if juror else defence, sits)
+
+    def auditor(self, account: int, records: Records) -> Auditor:
+        rules, sender = self.court.jury_rules(), self.sender(account)
+        workshop = Workshop(self.court, self.store, pick_kernel()[0], records)
+        defence = Defence(self.court, sender, workshop, NodeId(0), 10 * OSTR, Fault(), rules)
+        docket, folder = Docket(self.court), self.folder / "findings"
+        return Auditor(self.court, sender, workshop, defence, docket, rules, folder, 0)
 
 
 def build_town(web3, folder: Path) -> Town:

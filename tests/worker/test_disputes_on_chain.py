@@ -67,10 +67,12 @@ def test_a_row_is_shown_to_who_asks_a_jury_goes_on_after_a_restart_and_a_bought_
     assert by_hand.standing(court, job_id, 1).hint.endswith(f"ostraka dispute contest {job_id} 1")
 
     honest = town.attendant(1, town.records(1, job_id, 1, town.honest))
-    run([honest], lambda: court.dispute(job_id, 1).state is DisputeState.ADJUDICATING)
+    # The honest node sleeps; an auditor, who has no node at all, contests for it.
+    auditor = town.auditor(REQUESTER, town.records(9, job_id, 1, town.honest))
+    run([auditor], lambda: court.dispute(job_id, 1).state is DisputeState.ADJUDICATING)
     with pytest.raises(UsageError, match="no pinpoint that can be contested"):
         by_hand.contest(court, town.sender(REQUESTER), job_id, 1)
-    at_stake = [h.amount for h in where(court, town.signer(1).address) if h.what == "bond at stake"]
+    at_stake = [h.amount for h in where(court, town.sender(REQUESTER).address) if h.what == "bond at stake"]
     assert at_stake == [court.court_bond(job_id)]
 
     bought = [Verdict.LOSER_GUILTY] * JURORS

@@ -143,6 +143,58 @@ def judge(
 
 
 @app.command()
+def audit(
+    key: Annotated[
+        Path, typer.Option(help="Any key; it contests with its own tokens where a pinpoint blames wrongly.")
+    ],
+    state: Annotated[Path, typer.Option(help="Folder for findings and fetched blocks.")],
+    jobs: Annotated[
+        list[int] | None, typer.Argument(help="Jobs to recompute now; without any, audits until stopped.")
+    ] = None,
+    rate: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the agreed jobs to recompute; chance picks them.")
+    ] = 0.05,
+    contest_limit: ContestOption = 10.0,
+    threads: Annotated[int, typer.Option(min=1, help="Threads that compute.")] = 1,
+    cache_mb: Annotated[int, typer.Option(min=1, help="Disk for fetched blocks, in MB, in the state folder.")] = 4096,
+    profile: ProfileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Recompute what replicas agreed on, and every pinpoint. Ends with 1 where a job that was named is wrong."""
+    import msgspec
+
+    from ostraka.client.profile import load_profile
+    from ostraka_worker.config import WorkerConfig
+    from ostraka_worker.disputes.service import audit as run
+    from ostraka_worker.disputes.service import open_auditor
+
+    logging.basicConfig(level=logging.WARNING if jobs else logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    config = WorkerConfig(
+        profile=load_profile(profile),
+        key=key,
+        state=state,
+        threads=threads,
+        cache_bytes=cache_mb * 10**6,
+        contest_limit=int(contest_limit * OSTR),
+    )
+    if not jobs:
+        asyncio.run(run(config, round(rate * 10_000)))
+        return
+    auditor = open_auditor(config, 10_000)
+    findings = [found for job in jobs if (found := auditor.audit(job))]
+    if as_json:
+        print_json(msgspec.to_builtins(findings))
+    for found in () if as_json else findings:
+        out.print(
+            f"job {found.job_id}: node {found.node_id} computed block {found.block} wrong at position {found.position}"
+        )
+    if findings:
+        raise typer.Exit(1)
+    if not as_json:
+        out.print(f"{len(jobs)} {'job is' if len(jobs) == 1 else 'jobs are'} as the model gives them")
+
+
+@app.command()
 def jury(
     what: Annotated[LotAction, typer.Argument(help="join, leave or refresh.")],
     operator: OperatorOption,

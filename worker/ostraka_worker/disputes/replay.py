@@ -81,17 +81,17 @@ def replay(
     sampled = is_head and terms is not None and question.position >= terms.prompt_tokens - 1
     rows: Rows | None = None
     for index in range(block):
-        result = _one(manifest, index, load, kernel, tokens, rows)
+        result = run_block(manifest, index, load, kernel, tokens, rows)
         if not np.array_equal(result.digests[:, 0], digests[:count, index + 1]):
             report(f"the rows behind block {index} are not what the model gives, though both sides agree on them")
             return None
         rows = result.rows
     tap = TapKernel(kernel)
-    last = _one(manifest, block, load, tap, tokens, rows, terms if sampled else None)
+    last = run_block(manifest, block, load, tap, tokens, rows, terms if sampled else None)
     return Replay(last.digests[-1, 0].tobytes(), tap)
 
 
-def _one(
+def run_block(
     manifest: Manifest,
     index: int,
     load: Load,
@@ -99,9 +99,11 @@ def _one(
     tokens: list[int],
     rows: Rows | None,
     terms: JobTerms | None = None,
+    sample_from: int | None = None,
 ) -> StepResult:
-    """All positions through one block; with `terms` its head samples for the last."""
+    """All positions through one block; with `terms` its head samples from `sample_from` on, for the last where that is None."""
     stage = Stage(manifest, index, index + 1, load, kernel)
     stage.open(_SESSION, len(tokens), terms.sampling if terms else GREEDY)
+    first = len(tokens) - 1 if sample_from is None else sample_from
     fed = np.asarray(tokens, np.int64) if index == 0 else None
-    return stage.step(_SESSION, 0, fed, rows, len(tokens) - 1 if terms else None)
+    return stage.step(_SESSION, 0, fed, rows, first if terms else None)
