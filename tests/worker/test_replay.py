@@ -102,7 +102,9 @@ def test_a_wrong_product_is_found_and_proved_under_both_roots(trace):
     assert first_wrong(claims, weights) is None
     at = len(claims) // 2
     claims[at] = msgspec_replace(claims[at], claimed=claims[at].claimed - 1)
-    shown = unpack_products(msgspec.msgpack.decode(msgspec.msgpack.encode(pack_products(claims)), type=Products))
+    shown = unpack_products(
+        msgspec.msgpack.decode(msgspec.msgpack.encode(pack_products(claims)), type=Products), weights
+    )
     assert [c.value for c in shown] == [c.value for c in claims]
     assert first_wrong(shown, weights) == at
     tree = weight_tree(MANIFEST, LOAD)
@@ -123,10 +125,16 @@ def msgspec_replace(claim, **changes):
 
 
 def test_products_that_are_none_are_refused_by_name():
+    weights = [np.zeros((1, 2), np.int8)]
+    right = Activations(0, 0, b"\1\2", b"\0" * 4)
+    assert len(unpack_products(Products([right]), weights)) == 1
     for parts in (
         [Activations(0, 0, b"", b"\0" * 4)],
-        [Activations(0, 0, b"\1", b"\0" * 3)],
-        [Activations(0, 0, b"\1", b"\0" * 4), Activations(0, 1, b"\1", b"\0" * 8)],
+        [Activations(0, 0, b"\1\2", b"\0" * 3)],
+        [Activations(0, 0, b"\1\2", b"\0" * 8)],
+        [Activations(1, 0, b"\1\2", b"\0" * 4)],
+        [Activations(0, 3, b"\1\2", b"\0" * 4)],
+        [right, right],
     ):
         with pytest.raises(BadFrame, match="products"):
-            unpack_products(Products(parts))
+            unpack_products(Products(parts), weights)

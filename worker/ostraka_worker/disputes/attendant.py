@@ -46,6 +46,11 @@ class Attendant:
     def _attend(self, number: int) -> None:
         dispute, case = self.court.dispute(*split_id(number)), self.court.case(number)
         question = self.docket.questions.get(number)
+        over = dispute.state in (DisputeState.NONE, DisputeState.SETTLED) and (case is None or case.closed)
+        if over:
+            self.docket.open.discard(number)
+            if dispute.contester != self.sender.address:  # a contester still has the other winners punished
+                return
         concerned = False
         if self.juror and case and question and not case.closed:
             concerned = self.juror.attend(case, question)
@@ -55,6 +60,3 @@ class Attendant:
             advance(self.court, self.sender, number, self.rules)
         if self.defence and part.worked:
             self.defence.attend(dispute, part, case, question)
-        over = dispute.state in (DisputeState.NONE, DisputeState.SETTLED)
-        if over and (case is None or case.closed):
-            self.docket.open.discard(number)

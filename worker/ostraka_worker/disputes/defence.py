@@ -158,11 +158,13 @@ class Defence:
             message = peer.call(GetProducts(case.dispute_id, int(side)), Products, PRODUCTS_TIMEOUT_S)
         finally:
             peer.close()
-        claims = unpack_products(message)
-        if found is None or not claims or products_root(claims) != self.court.posted_root(case.dispute_id, side):
-            log.warning("job %d: node %d shows other products than it posted", dispute.job_id, node)
+        if found is None:
             return
         weights = [matrix.weight for matrix in found.tap.matrices]
+        claims = unpack_products(message, weights)
+        if not claims or products_root(claims) != self.court.posted_root(case.dispute_id, side):
+            log.warning("job %d: node %d shows other products than it posted", dispute.job_id, node)
+            return
         wrong = first_wrong(claims, weights)
         if wrong is not None:
             claim, tree = claims[wrong], self.workshop.tree(case.model_id)

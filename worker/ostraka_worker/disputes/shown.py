@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ostraka.crypto.weights import Product
+from ostraka.crypto.weights import HIGH, LOW, REST, Product
 from ostraka.errors import BadFrame
 from ostraka.wire.messages import Activations, Products
 
@@ -22,18 +22,26 @@ def pack_products(claims: list[Product]) -> Products:
     )
 
 
-def unpack_products(message: Products) -> list[Product]:
-    """In the tree's order. Raises `BadFrame` where a matrix's passes do not have the same rows."""
+def unpack_products(message: Products, weights: list[np.ndarray]) -> list[Product]:
+    """In the tree's order. `weights` are the block's, int8 [N, K] by op.
+
+    Raises `BadFrame` for a matrix that the block does not have, a size that is not its own, or a pass that comes twice.
+    """
     by_op: dict[int, list[tuple[int, np.ndarray, np.ndarray]]] = {}
+    seen: set[tuple[int, int]] = set()
     for part in message.inputs:
-        if not part.values or len(part.sums) % SUM.itemsize:
-            raise BadFrame(f"products: {len(part.values)} activations and {len(part.sums)} bytes of sums")
+        if not 0 <= part.op < len(weights) or part.limb not in (REST, LOW, HIGH) or (part.op, part.limb) in seen:
+            raise BadFrame(f"products: pass {part.limb} of matrix {part.op} is none of this block's, or comes twice")
+        rows, columns = weights[part.op].shape
+        if (len(part.values), len(part.sums)) != (columns, rows * SUM.itemsize):
+            raise BadFrame(
+                f"products: {len(part.values)} activations and {len(part.sums)} bytes of sums, matrix {part.op} is {rows} × {columns}"
+            )
+        seen.add((part.op, part.limb))
         entry = (part.limb, np.frombuffer(part.values, np.int8), np.frombuffer(part.sums, SUM))
         by_op.setdefault(part.op, []).append(entry)
     found: list[Product] = []
     for op, passes in by_op.items():
-        if len({len(sums) for _, _, sums in passes}) != 1:
-            raise BadFrame(f"products: the passes of matrix {op} do not have the same rows")
         for row in range(len(passes[0][2])):
             found += [Product(op, limb, row, values, int(sums[row])) for limb, values, sums in passes]
     return found
@@ -42,15 +50,13 @@ def unpack_products(message: Products) -> list[Product]:
 def first_wrong(claims: list[Product], weights: list[np.ndarray]) -> int | None:
     """Index of the first claim whose sum is not that of its activations and its weight row; `weights` int8 [N, K] by op.
 
-    None where all are right, or where a claim names no row there is: nothing can be proved of that.
+    None where all are right.
     """
     sums: dict[tuple[int, int], np.ndarray] = {}
     for index, claim in enumerate(claims):
-        if claim.op >= len(weights) or claim.activations.size != weights[claim.op].shape[1]:
-            continue
         key = (claim.op, claim.limb)
         if key not in sums:
             sums[key] = weights[claim.op].astype(np.int64) @ claim.activations.astype(np.int64)
-        if claim.row < len(sums[key]) and claim.claimed != sums[key][claim.row]:
+        if claim.claimed != sums[key][claim.row]:
             return index
     return None
