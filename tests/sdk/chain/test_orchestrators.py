@@ -72,7 +72,8 @@ def test_an_order_is_asked_for_and_drawn(market, rich):
     epoch = market.order_epoch(market.now()) + 1
     rich.send(market.ask_order(epoch))
     drawn, request_id = market.order_status(epoch)
-    assert not drawn and request_id
+    assert not drawn
+    assert request_id
     while market.block_number() <= market.seed_block(request_id):
         time.sleep(0.1)  # the test chain mines every second
     assert market.block_number() - market.seed_block(request_id) < market.seed_lifetime()
