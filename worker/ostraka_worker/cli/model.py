@@ -81,14 +81,14 @@ def publish(
     weights: WeightsOption = Weights.int8,
     profile: ProfileOption = None,
 ) -> None:
-    """Put a model on the market: blocks into the store, its manifest's digest and price on chain."""
-    from ostraka.chain import Sender
+    """Put a model on the market: blocks into the store, its manifest's digest, price and weights' root on chain."""
+    from ostraka.chain import Court, Sender
     from ostraka.client import Client, load_profile
     from ostraka.crypto.keys import load_key
     from ostraka.errors import UsageError
     from ostraka.model import dump_manifest
     from ostraka.store import open_store
-    from ostraka_worker.prepare import prepare_once
+    from ostraka_worker.prepare import prepare_once, weights_root
 
     settings = load_profile(profile)
     with Client(settings) as client, reporter() as report:
@@ -109,8 +109,11 @@ def publish(
             report("Storing blocks", done, len(cids))
         store.put(dump_manifest(manifest))
         publisher = Sender(client.web3, load_key(key))
+        root = weights_root(manifest, kept, lambda d, t: report("Hashing the weights", d, t))
         mined = publisher.send(client.market.publish(manifest, max_units, price, royalty_bps))
-    out.print(f"{manifest.name} is published as 0x{manifest.digest.hex()} (gas {mined.gas_used})")
+        proofs = publisher.send(Court(client.web3, client.deployment).publish_weights(manifest.digest, root))
+    gas = mined.gas_used + proofs.gas_used
+    out.print(f"{manifest.name} is published as 0x{manifest.digest.hex()} (gas {gas})")
 
 
 @app.command("list")
