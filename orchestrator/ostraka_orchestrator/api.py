@@ -16,6 +16,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from ostraka.errors import BadFrame, BadSignature, OstrakaError, Unavailable, UnknownJob, UsageError
 from ostraka.types import JobId, JobState
 from ostraka.wire.job_input import MAX_INPUT_BYTES, decode_input
+from ostraka.wire.messages import MAX_POSITIONS
 from ostraka_orchestrator.board import PREFIX, Heartbeat
 from ostraka_orchestrator.desk import Desk
 from ostraka_orchestrator.metrics import Metrics
@@ -99,7 +100,7 @@ def make_api(desk: Desk, state: Callable[[], State], metrics: Metrics) -> FastAP
         if job_input.digest != job.input_digest:
             raise BadFrame(f"job {job_id}: the input's digest is not the one on chain")
         manifest = await asyncio.to_thread(desk.manifest, job.model_id)
-        job_input.check(manifest.arch.vocab, manifest.arch.context)
+        job_input.check_for(manifest, MAX_POSITIONS)
         await asyncio.to_thread(desk.board.put_input, job_id, data)
         return {"job_id": job_id}
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ostraka.chain import Deployment, Market, Sender, connect
 from ostraka.crypto.keys import load_key
 from ostraka.errors import ConfigError
-from ostraka.model import MAX_MANIFEST_BYTES, Manifest, load_manifest
+from ostraka.model import MAX_MANIFEST_BYTES, AnyManifest, Manifest, load_manifest
 from ostraka.store import ContentStore, cid_of_digest, open_store
 from ostraka_orchestrator.board import Board
 from ostraka_orchestrator.config import OrchestratorConfig
@@ -24,7 +24,7 @@ class Desk:
     market: Market
     sender: Sender
     store: ContentStore
-    _manifests: dict[bytes, Manifest] = field(default_factory=dict)
+    _manifests: dict[bytes, AnyManifest] = field(default_factory=dict)
 
     @staticmethod
     def open(config: OrchestratorConfig) -> Desk:
@@ -39,12 +39,16 @@ class Desk:
         board.check()
         return Desk(config, board, market, sender, open_store(config.profile.store_url))
 
-    def manifest(self, model_id: bytes) -> Manifest:
+    def manifest(self, model_id: bytes) -> AnyManifest:
         """Its CID is its digest, so what the store returns is what the chain names. Kept: a manifest never changes."""
         if model_id not in self._manifests:
             data = self.store.get(cid_of_digest(model_id), max_bytes=MAX_MANIFEST_BYTES)
             self._manifests[model_id] = load_manifest(data)
         return self._manifests[model_id]
+
+    def generates(self, model_id: bytes) -> bool:
+        """Whether its jobs are answered token by token."""
+        return isinstance(self.manifest(model_id), Manifest)
 
     def shape(self, model_id: bytes) -> ModelShape:
         blocks = self.manifest(model_id).blocks

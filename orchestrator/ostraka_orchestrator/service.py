@@ -68,7 +68,10 @@ class Service:
             if job.orchestrator != self.desk.sender.address or job.state.closed or now >= job.deadline:
                 continue
             plan = board.plan(job_id)
-            for index, claimed in next_replicas(len(plan or ()), board.replicas(job_id)):
+            if not plan:
+                continue
+            generates = self.desk.generates(job.model_id)
+            for index, claimed in next_replicas(len(plan), board.replicas(job_id), generates):
                 key = f"replica:{job_id}:{index}"
                 if not board.is_leased(key) and board.lease(f"ask:{key}", RUN_AGAIN_S):
                     self.queue.send_task("replica", args=[job_id, index, claimed])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import socket
 from typing import Any
@@ -13,6 +14,7 @@ from ostraka.types import Assignment, BlockSpan, JobId, JobState, NodeId, NodeSt
 from ostraka.wire.grpc_transport import BlockingPeer
 from ostraka.wire.messages import Done, GetTrace, Route, Run, Token, Trace, unpack_digests
 from ostraka_orchestrator.board import PlannedReplica
+from ostraka_orchestrator.decide import next_replicas
 from ostraka_orchestrator.desk import Desk, log
 from ostraka_orchestrator.planner import NodeProfile, choose_routes
 
@@ -60,6 +62,16 @@ def match(desk: Desk, job_id: int) -> bool:
     if desk.board.put_plan(job_id, plan):
         desk.board.tell(job_id, {"type": "matched", "routes": [p.stages for p in plan]})
     return True
+
+
+def generates(desk: Desk, job_id: int) -> bool:
+    """Whether the job is answered token by token."""
+    return desk.generates(desk.market.job(JobId(job_id)).model_id)
+
+
+def first_replicas(desk: Desk, job_id: int) -> list[tuple[int, list[int] | None]]:
+    """Those to start once a job is planned."""
+    return next_replicas(len(desk.board.plan(job_id) or ()), {}, generates(desk, job_id))
 
 
 def run_replica(desk: Desk, job_id: int, replica: int, claimed: list[int] | None) -> list[int] | None:
@@ -122,6 +134,7 @@ def _replica_done(desk: Desk, job_id: int, replica: int, planned: PlannedReplica
     ]
     value = {
         "tokens": done.tokens,
+        "outputs": base64.b64encode(done.outputs).decode(),
         "units": done.units,
         "receipts": receipts,
         "stages": planned.stages,

@@ -2,7 +2,8 @@
 
 A node takes a fault from `--fault KIND[:job=N]`:
 
-- `tamper-activation`: turns the sign of a few channels in every output row, and hashes the changed rows as if they were honest.
+- `tamper-activation`: turns the sign of a few channels in every output row (of every number that leaves a graph's part), and hashes the
+  changed rows as if they were honest.
 - `tamper-and-withhold`: the same, and nobody gets the trace that would show it.
 - `stall`: stops answering steps.
 - `forget-shards`: claims blocks that it does not keep, so it has nothing to show when it is challenged.
@@ -59,7 +60,11 @@ class Fault:
             return result
         if self.kind == "stall":
             time.sleep(STALL_S)
+        from ostraka_worker.engine.graph_stage import GraphResult
         from ostraka_worker.sessions import row_digests, token_digests
+
+        if isinstance(result, GraphResult):
+            return result.tampered()
 
         digests = result.digests.copy()
         if result.rows is not None:

@@ -8,17 +8,16 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ostraka.crypto.trace import Digests
 from ostraka.errors import BadFrame, PeerUnreachable
-from ostraka.model import Manifest
 from ostraka.types import Assignment
 from ostraka.wire.grpc_transport import Peer
-from ostraka.wire.job_input import JobTerms
+from ostraka.wire.job_input import AnyTerms
 from ostraka.wire.messages import (
     Ack,
     Close,
@@ -35,6 +34,7 @@ from ostraka_worker.drive import DigestLog
 from ostraka_worker.faults import Fault
 
 STEP_TIMEOUT_S = 120.0
+MAX_CAPACITY = 1 << 16  # positions of a session, whatever the model allows
 Rows = npt.NDArray[np.uint8]
 
 
@@ -43,11 +43,12 @@ class StageLike(Protocol):
 
     start: int
     stop: int
-    manifest: Manifest
+    manifest: Any  # Manifest or GraphManifest
 
     def open(self, session: bytes, capacity: int, sampling: Sampling = ...) -> None: ...
     def close(self, session: bytes) -> None: ...
     def truncate(self, session: bytes, length: int) -> None: ...
+    def rows_of(self, count: int, data: bytes) -> Rows: ...
 
 
 @dataclass
@@ -58,7 +59,7 @@ class Session:
     route: Route
     assignment: Assignment
     stage: int
-    terms: JobTerms
+    terms: AnyTerms
     borders: int  # B + 1
     state: SessionState
     next_peer: Peer | None
@@ -66,6 +67,7 @@ class Session:
     inputs: DigestLog = field(default_factory=DigestLog)  # [N, 1, 32]
     outputs: DigestLog = field(default_factory=DigestLog)  # [N, stop - start, 32]
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    answer: bytes = b""  # packed outputs, where the job is an inference and they are known
     bytes_sent: int = 0
     touched: float = 0.0  # when the last message came, by the event loop's clock
 
@@ -120,11 +122,13 @@ class Runner:
             session.inputs.append(incoming)
             session.outputs.append(result.digests)
             if session.next_peer is None:
+                session.answer = getattr(result, "outputs", b"")
                 return [int(t) for t in result.tokens], result.digests
             message = Step(session.id, position, count, sample_from, result.rows.tobytes())
             session.bytes_sent += len(message.rows)
             reply = await session.next_peer.call(message, StepReply, STEP_TIMEOUT_S)
             behind = unpack_digests(reply.digests, count, session.borders - 1 - session.stop)
+            session.answer = reply.outputs
             return reply.tokens, np.concatenate([result.digests, behind], axis=1)
 
     def _compute(self, session: Session, position: int, tokens: object, rows: object, sample_from: int):  # type: ignore[no-untyped-def]
@@ -139,12 +143,9 @@ class Runner:
 
     async def receive(self, session: Session, message: Step) -> StepReply:
         """A step from the previous stage."""
-        row_bytes = self.stage.manifest.row_bytes_at(self.stage.start)
-        if message.count < 1 or len(message.rows) != message.count * row_bytes:
-            raise BadFrame(f"rows: {len(message.rows)} bytes are not {message.count} rows of {row_bytes} bytes")
-        rows = np.frombuffer(message.rows, np.uint8).reshape(message.count, row_bytes)
+        rows = self.stage.rows_of(message.count, message.rows)
         tokens, digests = await self.step(session, message.position, None, rows, message.sample_from)
-        return StepReply(tokens, pack_digests(digests))
+        return StepReply(tokens, pack_digests(digests), session.answer)
 
     async def truncate(self, session: Session, length: int) -> None:
         async with session.lock:

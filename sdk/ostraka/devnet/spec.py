@@ -81,7 +81,7 @@ class DevnetSpec:
     nodes: tuple[NodeSpec, ...] = field(default=SIX_UNLIKE_NODES)
     preset: str = "local"
     price_per_unit: int = OSTR // 1000
-    max_units: int = 2048
+    max_units: int | None = None  # what `ostraka model publish` takes for the model
     stake: int = 2_000 * OSTR
     requester_funds: int = 10_000 * OSTR
     royalty_bps: int = 500
