@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from ostraka.chain import Deployment, Market, Sender, connect
 from ostraka.crypto.keys import load_key
 from ostraka.errors import ConfigError
 from ostraka.model import MAX_MANIFEST_BYTES, AnyManifest, Manifest, load_manifest
 from ostraka.store import ContentStore, cid_of_digest, open_store
-from ostraka_orchestrator.board import Board
+from ostraka.types import OSTR
+from ostraka_orchestrator.board import Board, Heartbeat
 from ostraka_orchestrator.config import OrchestratorConfig
 from ostraka_orchestrator.planner import ModelShape
 
 log = logging.getLogger("ostraka.orchestrator")
+STAKE_TTL_S = 60.0
+BEATS_TTL_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,7 @@ class Desk:
     sender: Sender
     store: ContentStore
     _manifests: dict[bytes, AnyManifest] = field(default_factory=dict)
+    _answers: dict[str, tuple[float, Any]] = field(default_factory=dict)
 
     @staticmethod
     def open(config: OrchestratorConfig) -> Desk:
@@ -49,6 +56,22 @@ class Desk:
     def generates(self, model_id: bytes) -> bool:
         """Whether its jobs are answered token by token."""
         return isinstance(self.manifest(model_id), Manifest)
+
+    def stake_units(self, operator: str) -> float:
+        """OSTR that an operator has staked; looked up once a minute."""
+        staked = self._kept(f"stake:{operator}", STAKE_TTL_S, lambda: self.market.account(operator).staked)
+        return max(int(staked), 1) / OSTR
+
+    def beats(self) -> dict[int, Heartbeat]:
+        """Heartbeats of this second: for what does not need the newest."""
+        found: dict[int, Heartbeat] = self._kept("beats", BEATS_TTL_S, self.board.heartbeats)
+        return found
+
+    def _kept(self, key: str, ttl_s: float, ask: Callable[[], Any]) -> Any:
+        now = time.monotonic()
+        if key not in self._answers or self._answers[key][0] < now:
+            self._answers[key] = now + ttl_s, ask()
+        return self._answers[key][1]
 
     def shape(self, model_id: bytes) -> ModelShape:
         blocks = self.manifest(model_id).blocks

@@ -17,6 +17,7 @@ from ostraka_orchestrator.board import PlannedReplica
 from ostraka_orchestrator.decide import next_replicas
 from ostraka_orchestrator.desk import Desk, log
 from ostraka_orchestrator.planner import NodeProfile, choose_routes
+from ostraka_orchestrator.roster import connect, profile
 
 RUN_TIMEOUT_S = 3_000.0
 CONNECT_TIMEOUT_S = 2.0
@@ -26,15 +27,14 @@ TRACE_TIMEOUT_S = 30.0
 def serving_nodes(desk: Desk, model_id: bytes) -> list[NodeProfile]:
     """Nodes that beat, serve this model and are active on chain."""
     found = []
-    for beat in desk.board.heartbeats().values():
-        if beat.span is None or beat.span[0] != model_id.hex():
-            continue
+    beats = desk.board.heartbeats()
+    placements = desk.board.placements(beats)
+    for beat in beats.values():
+        if beat.span is None or beat.span[0] != model_id.hex() or placements.get(beat.node_id, beat.span) != beat.span:
+            continue  # one that should move gets no more work: it moves once it has none
         node = desk.market.node(NodeId(beat.node_id))
         if node.status is NodeStatus.ACTIVE:
-            span = BlockSpan(beat.span[1], beat.span[2])
-            found.append(
-                NodeProfile(NodeId(beat.node_id), node.operator, beat.memory_bytes, beat.speed, beat.endpoint, span)
-            )
+            found.append(profile(beat, node.operator, desk.stake_units(node.operator)))
     return found
 
 
@@ -46,9 +46,11 @@ def match(desk: Desk, job_id: int) -> bool:
     seed = desk.market.block_hash(job.block_number + 1)  # a chain block that nobody knew when the job was submitted
     if seed is None or job.state is not JobState.OPEN:
         return False
-    nodes = serving_nodes(desk, job.model_id)
+    nodes, links, home = connect(serving_nodes(desk, job.model_id), desk.board.heartbeats())
     try:
-        routes = choose_routes(desk.shape(job.model_id), nodes, job.replicas, seed)
+        routes = choose_routes(
+            desk.shape(job.model_id), nodes, job.replicas, seed, links, home, served=desk.board.served()
+        )
     except NoRoute as error:
         desk.board.tell(job_id, {"type": "waiting", "message": str(error)})
         return False
@@ -93,7 +95,7 @@ def run_replica(desk: Desk, job_id: int, replica: int, claimed: list[int] | None
                     told = {"type": "token", "replica": replica, "index": event.index, "token": event.token}
                     desk.board.tell(job_id, told)
             else:
-                _replica_done(desk, job_id, replica, planned, event)
+                _replica_done(desk, job_id, replica, planned, event, job.model_id)
                 return list(event.tokens)
         raise PeerFault("the lead ended the stream without a result")
     except OstrakaError as error:
@@ -117,7 +119,7 @@ def _forget_dead(desk: Desk, planned: PlannedReplica) -> None:
             desk.board.forget(node_id)
 
 
-def _replica_done(desk: Desk, job_id: int, replica: int, planned: PlannedReplica, done: Done) -> None:
+def _replica_done(desk: Desk, job_id: int, replica: int, planned: PlannedReplica, done: Done, model_id: bytes) -> None:
     receipts = [
         {
             "stage": r.stage,
@@ -143,6 +145,9 @@ def _replica_done(desk: Desk, job_id: int, replica: int, planned: PlannedReplica
         "bytes_sent": done.bytes_sent,
     }
     desk.board.put_replica(job_id, replica, value)
+    shape = desk.shape(model_id)
+    for node_id, start, stop, _ in planned.stages:
+        desk.board.add_served(node_id, float(done.units * shape.span_work(BlockSpan(start, stop))))
     desk.board.tell(job_id, {"type": "committed", "replica": replica, "units": done.units})
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
@@ -15,7 +17,7 @@ import numpy.typing as npt
 
 from ostraka.crypto.trace import Digests
 from ostraka.errors import BadFrame, PeerUnreachable
-from ostraka.types import Assignment
+from ostraka.types import Assignment, BlockSpan
 from ostraka.wire.grpc_transport import Peer
 from ostraka.wire.job_input import AnyTerms
 from ostraka.wire.messages import (
@@ -35,6 +37,7 @@ from ostraka_worker.faults import Fault
 
 STEP_TIMEOUT_S = 120.0
 MAX_CAPACITY = 1 << 16  # positions of a session, whatever the model allows
+STEPS_KEPT, STEPS_NEEDED = 64, 8
 Rows = npt.NDArray[np.uint8]
 
 
@@ -104,6 +107,17 @@ class Runner:
     def __init__(self, stage: StageLike, executor: Executor) -> None:
         self.stage = stage
         self._executor = executor
+        self._seconds: deque[float] = deque(maxlen=STEPS_KEPT)
+        # Inferences of unlike sizes say nothing of speed: the manifest's work is that of the largest.
+        self._measures = not getattr(stage.manifest.arch, "dims", None)
+
+    @property
+    def speed(self) -> float | None:
+        """Multiply–adds per second of the last few positions that came alone (their median); None before a handful have."""
+        if len(self._seconds) < STEPS_NEEDED:
+            return None
+        work = self.stage.manifest.work_of(BlockSpan(self.stage.start, self.stage.stop))
+        return float(work / np.median(self._seconds))
 
     async def step(
         self, session: Session, position: int, tokens: Sequence[int] | None, rows: Rows | None, sample_from: int
@@ -132,6 +146,7 @@ class Runner:
             return reply.tokens, np.concatenate([result.digests, behind], axis=1)
 
     def _compute(self, session: Session, position: int, tokens: object, rows: object, sample_from: int):  # type: ignore[no-untyped-def]
+        began = time.perf_counter()
         result = self.stage.step(  # type: ignore[attr-defined]
             session.id,
             position,
@@ -139,6 +154,8 @@ class Runner:
             rows,
             sample_from,
         )
+        if len(result.digests) == 1 and self._measures:
+            self._seconds.append(time.perf_counter() - began)
         return session.fault.apply(result, session.assignment.job_id)
 
     async def receive(self, session: Session, message: Step) -> StepReply:

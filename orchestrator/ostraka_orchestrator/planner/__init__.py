@@ -10,9 +10,9 @@ from ostraka_orchestrator.planner.costs import Costs, Ends, Weights
 from ostraka_orchestrator.planner.links import Links
 from ostraka_orchestrator.planner.paths import Path, Router, jain
 from ostraka_orchestrator.planner.pipeline import most_throughput
-from ostraka_orchestrator.planner.place import place, split
+from ostraka_orchestrator.planner.place import next_chain, place, split
 from ostraka_orchestrator.planner.rebalance import Move, Patience, rebalance
-from ostraka_orchestrator.planner.route import choose_routes, work_shares
+from ostraka_orchestrator.planner.route import choose_routes, disjoint_paths, work_shares
 from ostraka_orchestrator.planner.shape import ModelShape, NodeProfile
 from ostraka_orchestrator.planner.spread import spread, swarm_flow
 
@@ -29,9 +29,11 @@ __all__ = [
     "Router",
     "Weights",
     "choose_routes",
+    "disjoint_paths",
     "jain",
     "least_latency",
     "most_throughput",
+    "next_chain",
     "place",
     "rebalance",
     "split",
