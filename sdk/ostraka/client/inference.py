@@ -83,6 +83,10 @@ class Inference(Answer):
         self._expect("detect")
         return self._reader.boxes(self.outputs, self._window, least, most)
 
+    def described(self) -> dict[str, Any]:
+        """The outputs in words, as JSON can hold them."""
+        return self._reader.described(self.outputs, self._window)
+
     def _expect(self, *tasks: str) -> None:
         if self.task not in tasks:
             raise UsageError(f"model {self._reader.manifest.name}: its task is {self.task}, not {' or '.join(tasks)}")

@@ -162,6 +162,19 @@ class NetworkReader:
             found.append(Box(name, float(score[row, column]), (box[0], box[1], box[2], box[3])))
         return found
 
+    def described(self, outputs: Mapping[str, Any], window: Window | None = None) -> dict[str, Any]:
+        """Outputs in words, as JSON can hold them."""
+        task = self.manifest.task
+        if task == "embed":
+            return {"embeddings": [[round(float(n), 6) for n in row] for row in outputs["embedding"]]}
+        if task == "detect":
+            boxes = self.boxes(outputs, window or Window())
+            return {"boxes": [{"label": b.label, "score": b.score, "box": [round(n, 1) for n in b.box]} for b in boxes]}
+        if task.startswith("classify"):
+            rows = [self.labels(row) for row in outputs["scores"]]
+            return {"labels": [[{"label": label.name, "score": label.score} for label in row] for row in rows]}
+        return {"outputs": {name: list(array.shape) for name, array in outputs.items()}}
+
 
 def _open(picture: Picture) -> Image.Image:
     try:
