@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -61,7 +63,7 @@ def check_specs(field: str, specs: Sequence[TensorSpec], dims: Mapping[str, int]
         for end, value in (("low", spec.low), ("high", spec.high)):
             if value and not _DECIMAL.fullmatch(value):
                 raise BadManifest(f"{where}.{end}: {value[:80]!r} is no decimal; write it as a string such as '-1.5'")
-        if spec.low and spec.high and float(spec.low) > float(spec.high):
+        if spec.low and spec.high and Decimal(spec.low) > Decimal(spec.high):
             raise BadManifest(f"{where}: low {spec.low} is above high {spec.high}")
     size = largest_bytes(specs, dims)
     if size > MAX_PACKED_BYTES:
@@ -108,9 +110,9 @@ def check_values(
 
 
 def _check_range(what: str, spec: TensorSpec, array: Array) -> None:
-    # Compared in the array's own arithmetic: an integer bound stays one, a decimal is what a float64 makes of it.
-    low, high = array.min(), array.max()
-    if array.dtype == np.float32 and not (np.isfinite(low) and np.isfinite(high)):
+    low, high = array.min().item(), array.max().item()
+    if array.dtype == np.float32 and not (math.isfinite(low) and math.isfinite(high)):
         raise UsageError(f"{what} {spec.name}: NaN or infinity")
-    if (spec.low and float(low) < float(spec.low)) or (spec.high and float(high) > float(spec.high)):
+    # Python compares whole numbers and floats with decimals exactly.
+    if (spec.low and low < Decimal(spec.low)) or (spec.high and high > Decimal(spec.high)):
         raise UsageError(f"{what} {spec.name}: {low} to {high}; want {spec.low or 'any'} to {spec.high or 'any'}")
