@@ -79,7 +79,7 @@ def move(network, client, name):
     while sum(bool(n["span"]) and n["span"][0] == info.model_id.hex() for n in client.orchestrator.nodes()) < len(
         NODES
     ):
-        assert time.monotonic() < end, [node.child.log_end() for node in network.nodes]
+        assert time.monotonic() < end, client.orchestrator.nodes()
         time.sleep(0.2)
 
 

@@ -241,3 +241,25 @@ def test_values_that_do_not_cross_this_border_are_refused_and_the_session_lives(
             assert reply.outputs == OUTPUTS
 
     asyncio.run(scenario())
+
+
+def test_nobody_keeps_a_session_when_the_asker_hangs_up_with_the_result(tmp_path):
+    async def scenario():
+        async with pair(tmp_path) as two:
+            closing, closed = asyncio.Event(), asyncio.Event()
+
+            async def slow_drop(session, drop=two.nodes[0].drop):
+                closing.set()
+                await asyncio.sleep(0.05)
+                await drop(session)
+                closed.set()
+
+            two.nodes[0].drop = slow_drop
+            asked = asyncio.create_task(two.run())
+            await closing.wait()
+            asked.cancel()
+            await asyncio.wait([asked])
+            await asyncio.wait_for(closed.wait(), 10)
+            assert [node.busy for node in two.nodes] == [0, 0]
+
+    asyncio.run(scenario())

@@ -78,7 +78,8 @@ class Lead:
                 outputs=driver.outputs,
             )
         finally:
-            await node.drop(session)
+            # Whoever asked may hang up once it has the result; the nodes behind must be told all the same.
+            await asyncio.shield(node.drop(session))
 
     async def _conclude(self, session: Session, driver: Drive | RunOnce) -> tuple[list[SignedReceipt], Mined]:
         """Attestations from every stage, then the commit. The salt is on disk before the transaction is sent."""
