@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -115,7 +116,7 @@ def make_api(desk: Desk, state: Callable[[], State], metrics: Metrics) -> FastAP
         return {
             "job_id": job_id,
             "events": await asyncio.to_thread(lambda: list(desk.board.told(job_id))),
-            "replicas": await asyncio.to_thread(desk.board.replicas, job_id),
+            "replicas": await asyncio.to_thread(shown_replicas, desk, job_id),
         }
 
     @app.get("/v1/jobs/{job_id}/events")
@@ -124,6 +125,15 @@ def make_api(desk: Desk, state: Callable[[], State], metrics: Metrics) -> FastAP
         return StreamingResponse(stream(events, job_id, after, state), media_type="text/event-stream")
 
     return app
+
+
+def shown_replicas(desk: Desk, job_id: int) -> dict[int, dict[str, Any]]:
+    """What the board has of a job's replicas; packed outputs in base64."""
+    outputs = desk.board.outputs(job_id)
+    return {
+        replica: {**value, "outputs": base64.b64encode(outputs[replica]).decode()} if replica in outputs else value
+        for replica, value in desk.board.replicas(job_id).items()
+    }
 
 
 async def read(request: Request, limit: int) -> bytes:
@@ -168,9 +178,9 @@ async def stream(events: Any, job_id: int, after: str, state: Callable[[], State
             for entry_id, fields in entries:
                 last = entry_id.decode()
                 yield f"id: {last}\ndata: {fields[b'event'].decode()}\n\n"
-        job = state().jobs.get(job_id)
-        if job is not None and job.state.closed and not got:
-            yield f'data: {{"type": "closed", "state": "{job.state.name.lower()}"}}\n\n'
+        end = state().closed.get(job_id)
+        if end is not None and not got:
+            yield f'data: {{"type": "closed", "state": "{end.name.lower()}"}}\n\n'
             return
         if not got:
             yield ": still here\n\n"

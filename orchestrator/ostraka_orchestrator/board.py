@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -17,10 +18,12 @@ import redis
 
 from ostraka.errors import Unavailable
 from ostraka.types import NodeId
+from ostraka_orchestrator.planner import Timing, Weights
 
 JOB_TTL_S = 86_400
 HOLD_TTL_S = 15
 SERVED_S = 3_600
+TIMINGS_KEPT = 256
 PREFIX = "ostraka:"
 
 
@@ -48,6 +51,15 @@ class PlannedReplica(msgspec.Struct, frozen=True):
     signature: bytes
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What the board has of a job. `ended` says how replicas ended: with tokens, or without."""
+
+    has_input: bool
+    planned: bool
+    ended: dict[int, dict[str, Any]]
+
+
 class Board:
     def __init__(self, url: str) -> None:
         self.url = url
@@ -65,11 +77,17 @@ class Board:
     # ── nodes ──
 
     def beat(self, heartbeat: Heartbeat, ttl_s: int) -> None:
-        self.redis.set(f"{PREFIX}node:{heartbeat.node_id}", msgspec.json.encode(heartbeat), ex=ttl_s)
+        pipe = self.redis.pipeline(transaction=False)
+        pipe.set(f"{PREFIX}node:{heartbeat.node_id}", msgspec.json.encode(heartbeat), ex=ttl_s)
+        pipe.sadd(f"{PREFIX}nodes", heartbeat.node_id)
+        pipe.execute()
 
     def heartbeats(self) -> dict[int, Heartbeat]:
-        keys = list(self.redis.scan_iter(f"{PREFIX}node:*"))
-        values = self.redis.mget(keys) if keys else []
+        """Of nodes that are not silent. Keys are listed in a set: looking for them would mean to walk through every job's."""
+        ids = sorted(map(int, self.redis.smembers(f"{PREFIX}nodes")))
+        values = self.redis.mget([f"{PREFIX}node:{node_id}" for node_id in ids]) if ids else []
+        if silent := [node_id for node_id, value in zip(ids, values, strict=True) if not value]:
+            self.redis.srem(f"{PREFIX}nodes", *silent)  # one that beats in this moment is back with its next beat
         beats = [msgspec.json.decode(v, type=Heartbeat) for v in values if v]
         return {b.node_id: b for b in beats}
 
@@ -104,6 +122,24 @@ class Board:
                 work[NodeId(int(node_id))] = work.get(NodeId(int(node_id)), 0.0) + float(done)
         return work
 
+    def add_timing(self, model: bytes, timing: Timing) -> None:
+        """How long a request took, beside what was foretold. The newest `TIMINGS_KEPT` of each model are kept."""
+        key = f"{PREFIX}timings:{model.hex()}"
+        self.redis.lpush(key, msgspec.json.encode(timing))
+        self.redis.ltrim(key, 0, TIMINGS_KEPT - 1)
+
+    def timings(self, model: bytes) -> list[Timing]:
+        raw: Any = self.redis.lrange(f"{PREFIX}timings:{model.hex()}", 0, -1)
+        return [msgspec.json.decode(row, type=Timing) for row in raw]
+
+    def set_weights(self, model: bytes, weights: Weights) -> None:
+        self.redis.set(f"{PREFIX}weights:{model.hex()}", msgspec.json.encode(weights))
+
+    def weights(self, model: bytes) -> Weights:
+        """What the planner has learnt for this model; plain weights before that."""
+        value = self.redis.get(f"{PREFIX}weights:{model.hex()}")
+        return msgspec.json.decode(value, type=Weights) if value else Weights()
+
     # ── jobs ──
 
     def put_input(self, job_id: int, data: bytes) -> None:
@@ -113,8 +149,18 @@ class Board:
         value: bytes | None = self.redis.get(f"{PREFIX}input:{job_id}")
         return value
 
-    def jobs_with_input(self) -> set[int]:
-        return {int(k.rsplit(b":", 1)[1]) for k in self.redis.scan_iter(f"{PREFIX}input:*")}
+    def look(self, job_ids: Sequence[int]) -> dict[int, Seen]:
+        """What is here of these jobs, in one round trip: the board is never searched."""
+        pipe = self.redis.pipeline(transaction=False)
+        for job_id in job_ids:
+            pipe.exists(f"{PREFIX}input:{job_id}")
+            pipe.exists(f"{PREFIX}plan:{job_id}")
+            pipe.hgetall(f"{PREFIX}replicas:{job_id}")
+        rows = iter(pipe.execute() if job_ids else ())
+        return {
+            job_id: Seen(bool(has_input), bool(planned), {int(k): msgspec.json.decode(v) for k, v in ended.items()})
+            for job_id, has_input, planned, ended in zip(job_ids, rows, rows, rows, strict=True)
+        }
 
     def put_plan(self, job_id: int, plan: list[PlannedReplica]) -> bool:
         """False when there is one already: a job is planned once, however often its task runs."""
@@ -131,6 +177,15 @@ class Board:
     def replicas(self, job_id: int) -> dict[int, dict[str, Any]]:
         raw = self.redis.hgetall(f"{PREFIX}replicas:{job_id}")
         return {int(k): msgspec.json.decode(v) for k, v in raw.items()}
+
+    def put_outputs(self, job_id: int, replica: int, packed: bytes) -> None:
+        """Kept apart from the rest, which is looked at all the time."""
+        self.redis.hset(f"{PREFIX}outputs:{job_id}", str(replica), packed)
+        self.redis.expire(f"{PREFIX}outputs:{job_id}", JOB_TTL_S)
+
+    def outputs(self, job_id: int) -> dict[int, bytes]:
+        """Packed outputs by replica."""
+        return {int(k): bytes(v) for k, v in self.redis.hgetall(f"{PREFIX}outputs:{job_id}").items()}
 
     # ── what requesters watch ──
 
@@ -152,6 +207,11 @@ class Board:
 
     def is_leased(self, key: str) -> bool:
         return bool(self.redis.exists(f"{PREFIX}lease:{key}"))
+
+    def leased(self, keys: Sequence[str]) -> set[str]:
+        """Those that somebody holds, in one round trip."""
+        values = self.redis.mget([f"{PREFIX}lease:{key}" for key in keys]) if keys else []
+        return {key for key, value in zip(keys, values, strict=True) if value is not None}
 
     @contextmanager
     def hold(self, key: str) -> Iterator[bool]:

@@ -60,19 +60,33 @@ class Windows:
 
 
 def decide(state: State, me: str, inputs: Set[int], now: float, windows: Windows) -> list[Command]:
-    """Commands for the jobs of orchestrator `me`. `inputs` are jobs whose input has come; `now` is the chain's time."""
+    """Commands for the jobs of orchestrator `me`. `inputs` are jobs whose input has come; `now` is the chain's time.
+
+    Looks at jobs that are not closed, however many there have been.
+    """
     commands: list[Command] = []
     for job_id, job in state.jobs.items():
-        if job.orchestrator == me and not job.state.closed:
-            commands += _for_job(job_id, job, job_id in inputs, now, windows)
+        if job.orchestrator == me:
+            # Routes follow the hash of the chain block after the submission.
+            ready = job_id in inputs and state.next_block > job.block_number + 1
+            commands += _for_job(job_id, job, ready, now, windows)
     return commands
 
 
-def _for_job(job_id: int, job: JobEntry, has_input: bool, now: float, windows: Windows) -> list[Command]:
+def to_run(state: State, me: str, now: float) -> list[int]:
+    """Jobs of `me` whose replicas may still commit: what the board has of them decides what is started next."""
+    return [
+        job_id
+        for job_id, job in state.jobs.items()
+        if job.orchestrator == me and job.state.takes_commits and now < job.deadline
+    ]
+
+
+def _for_job(job_id: int, job: JobEntry, ready: bool, now: float, windows: Windows) -> list[Command]:
     if job.state.agreed:
         return [command for replica in sorted(job.outvoted) for command in _for_outvoted(job_id, job, replica, now)]
     if now < job.deadline and job.state.takes_commits:
-        return [Match(job_id)] if has_input else []
+        return [Match(job_id)] if ready else []
     if not job.committed:
         return [Expire(job_id)]
     all_revealed = job.committed == set(job.revealed)

@@ -16,11 +16,12 @@ from ostraka.store import ContentStore, cid_of_digest, open_store
 from ostraka.types import OSTR
 from ostraka_orchestrator.board import Board, Heartbeat
 from ostraka_orchestrator.config import OrchestratorConfig
-from ostraka_orchestrator.planner import ModelShape
+from ostraka_orchestrator.planner import ModelShape, Weights
 
 log = logging.getLogger("ostraka.orchestrator")
 STAKE_TTL_S = 60.0
 BEATS_TTL_S = 1.0
+WEIGHTS_TTL_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,11 @@ class Desk:
     def beats(self) -> dict[int, Heartbeat]:
         """Heartbeats of this second: for what does not need the newest."""
         found: dict[int, Heartbeat] = self._kept("beats", BEATS_TTL_S, self.board.heartbeats)
+        return found
+
+    def weights(self, model_id: bytes) -> Weights:
+        """What the planner has learnt for a model, looked up every few seconds."""
+        found: Weights = self._kept(f"weights:{model_id.hex()}", WEIGHTS_TTL_S, lambda: self.board.weights(model_id))
         return found
 
     def _kept(self, key: str, ttl_s: float, ask: Callable[[], Any]) -> Any:

@@ -17,8 +17,8 @@ from ostraka_orchestrator.planner.links import regions_of
 
 PROBES_A_BEAT = 2
 EACH_ITS_REGION = 64  # up to so many nodes every pair has a row of its own; larger swarms are told apart by region
-NEAR_S = 0.004  # nodes within this latency of a region's first node belong to it
-UNKNOWN = (0.050, 1.25e6)  # latency and bytes per second of a link that nobody has measured: 50 ms, 10 Mbit/s
+NEAR_S = 0.008  # nodes whose hop to a region's first node takes no longer belong to it
+UNKNOWN = (0.100, 1.25e6)  # a hop over a link that nobody has measured: 50 ms each way, 10 Mbit/s
 
 
 def profile(beat: Heartbeat, operator: str, stake: float = 1.0) -> NodeProfile:
@@ -32,11 +32,12 @@ def profile(beat: Heartbeat, operator: str, stake: float = 1.0) -> NodeProfile:
 def connect(nodes: Sequence[NodeProfile], beats: Mapping[int, Heartbeat]) -> tuple[list[NodeProfile], Links, int]:
     """The nodes with their regions, the links between these, and the requester's region, to which all are equally near.
 
-    Before anything is measured all links are alike, so they decide nothing.
+    A step's answer comes back the way it went, so a hop's latency is twice the way's. Before anything is measured all links are alike, so
+    they decide nothing.
     """
     place = {int(n.node_id): at for at, n in enumerate(nodes)}
     probes = [
-        (place[n.node_id], place[peer], micros * 1e-6, float(max(width, 1)))
+        (place[n.node_id], place[peer], 2 * micros * 1e-6, float(max(width, 1)))
         for n in nodes
         for peer, micros, width in beats[n.node_id].links
         if peer in place and peer != n.node_id

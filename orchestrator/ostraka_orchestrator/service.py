@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import redis
 import uvicorn
@@ -17,28 +19,51 @@ from kombu.exceptions import OperationalError
 
 from ostraka.errors import ChainUnreachable, OstrakaError
 from ostraka_orchestrator.api import make_api
+from ostraka_orchestrator.board import Seen
 from ostraka_orchestrator.config import OrchestratorConfig
-from ostraka_orchestrator.decide import Command, Match, Windows, decide, next_replicas
+from ostraka_orchestrator.decide import Command, Match, Windows, decide, next_replicas, to_run
 from ostraka_orchestrator.desk import Desk, log
 from ostraka_orchestrator.follow import Follower
 from ostraka_orchestrator.metrics import Metrics
 from ostraka_orchestrator.placer import Placer
 from ostraka_orchestrator.queue import make_queue
-from ostraka_orchestrator.state import State
+from ostraka_orchestrator.state import JobEntry, State
 
 RUN_AGAIN_S = 5  # a replica that nobody runs is handed out again after so long
+TIDY_S = 10.0
 ASK_AGAIN_S = 1  # a command whose effect has not shown by then is put in the queue again
+
+
+class Asked:
+    """When what was asked for last. In this process only: after a restart all is asked for once more, which is harmless."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._again_at: dict[str, float] = {}
+        self._tidy_at = 0.0
+
+    def ask(self, key: str, pause_s: float) -> bool:
+        """True at most once in `pause_s` for each key."""
+        now = self._clock()
+        if now < self._again_at.get(key, 0.0):
+            return False
+        self._again_at[key] = now + pause_s
+        if now > self._tidy_at:
+            self._again_at = {key: again_at for key, again_at in self._again_at.items() if again_at > now}
+            self._tidy_at = now + TIDY_S
+        return True
 
 
 @dataclass
 class Service:
     desk: Desk
     state: State = field(default_factory=State)
+    _asked: Asked = field(default_factory=Asked)
 
     def __post_init__(self) -> None:
         self.queue = make_queue(self.desk.config.queue_url)
         self.placer = Placer(self.desk)
-        self.metrics = Metrics(lambda: self.state, self.desk.board)
+        self.metrics = Metrics(lambda: self.state, self.desk.board, self.desk.stake_units)
         params = self.desk.market.params()
         self.windows = Windows(params.reveal_window_s, params.challenge_window_s)
         self.state = State(next_block=self.desk.market.deployment.block_number)
@@ -46,36 +71,40 @@ class Service:
         self._follower = Follower(self.desk.market, self.state, config.reorg_depth, config.confirmations)
 
     def tick(self) -> None:
+        """Costs what the open jobs cost, however many there have been."""
         self.catch_up()
-        board = self.desk.board
-        now = self.desk.market.now()
-        for command in decide(self.state, self.desk.sender.address, board.jobs_with_input(), now, self.windows):
-            if not (isinstance(command, Match) and board.plan(command.job_id) is not None):
+        me, now = self.desk.sender.address, self._follower.time
+        running = to_run(self.state, me, now)
+        seen = self.desk.board.look(running)
+        inputs = {job_id for job_id, found in seen.items() if found.has_input}
+        for command in decide(self.state, me, inputs, now, self.windows):
+            if not (isinstance(command, Match) and seen[command.job_id].planned):
                 self.hand_out(command)
-        self._run_again()
+        self._run_again(seen)
         self.placer.look(self.state, time.monotonic())
 
     def catch_up(self) -> None:
         """Applies all events up to the newest confirmed chain block, and undoes what a reorganization took back."""
         self.state = self._follower.catch_up()
 
-    def _run_again(self) -> None:
+    def _run_again(self, seen: Mapping[int, Seen]) -> None:
         """Replicas that should run and that nobody runs: whoever ran them died, or the task was lost with the queue's server."""
-        board, now = self.desk.board, self.desk.market.now()
-        for job_id, job in self.state.jobs.items():
-            if job.orchestrator != self.desk.sender.address or job.state.closed or now >= job.deadline:
-                continue
-            plan = board.plan(job_id)
-            if not plan:
-                continue
-            generates = self.desk.generates(job.model_id)
-            for index, claimed in next_replicas(len(plan), board.replicas(job_id), generates):
-                key = f"replica:{job_id}:{index}"
-                if not board.is_leased(key) and board.lease(f"ask:{key}", RUN_AGAIN_S):
-                    self.queue.send_task("replica", args=[job_id, index, claimed])
+        due = [
+            (f"replica:{job_id}:{index}", [job_id, index, claimed])
+            for job_id, found in seen.items()
+            if found.planned
+            for index, claimed in self._next(self.state.jobs[job_id], found.ended)
+        ]
+        held = self.desk.board.leased([key for key, _ in due])
+        for key, arguments in due:
+            if key not in held and self._asked.ask(key, RUN_AGAIN_S):
+                self.queue.send_task("replica", args=arguments)
+
+    def _next(self, job: JobEntry, ended: Mapping[int, Mapping[str, Any]]) -> list[tuple[int, list[int] | None]]:
+        return next_replicas(job.replicas, ended, self.desk.generates(job.model_id))
 
     def hand_out(self, command: Command) -> None:
-        if self.desk.board.lease(f"ask:{command.key}", ASK_AGAIN_S):
+        if self._asked.ask(command.key, ASK_AGAIN_S):
             name = type(command).__name__.lower()
             self.queue.send_task(name, args=[command.key, *vars(command).values()])
 

@@ -1,14 +1,17 @@
 """What the orchestrator knows of the chain: frozen values, changed only by `apply(state, event)`.
 
-The chain is the database: replaying its events from the deployment's chain block gives the same state again.
+The chain is the database: replaying its events from the deployment's chain block gives the same state again. Maps are persistent ones
+(hash tries): a changed copy shares all but a few nodes with the old one, so an event costs the same however long the history is, and old
+values can be kept for chains that change their mind. Of a closed job only its end is kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Any
+
+from immutables import Map
 
 from ostraka.chain import events as ev
 from ostraka.types import BlockSpan, JobState, NodeStatus
@@ -55,9 +58,11 @@ class JobEntry:
 @dataclass(frozen=True)
 class State:
     next_block: int = 0  # the first chain block not yet applied
-    nodes: Mapping[int, NodeEntry] = field(default_factory=lambda: MappingProxyType({}))
-    models: Mapping[bytes, ModelEntry] = field(default_factory=lambda: MappingProxyType({}))
-    jobs: Mapping[int, JobEntry] = field(default_factory=lambda: MappingProxyType({}))
+    nodes: Map[int, NodeEntry] = field(default_factory=Map)
+    models: Mapping[bytes, ModelEntry] = field(default_factory=dict)  # few, in the order of their publication
+    jobs: Map[int, JobEntry] = field(default_factory=Map)  # those that are not closed
+    closed: Map[int, JobState] = field(default_factory=Map)  # how the others ended
+    endings: Map[JobState, int] = field(default_factory=Map)  # how many ended so
 
 
 def apply_all(state: State, events: Iterable[ev.Event], last_block: int) -> State:
@@ -78,15 +83,24 @@ def bits(bitmap: int) -> frozenset[int]:
 
 
 def _node(at: State, node_id: int, **changes: Any) -> State:
-    return replace(at, nodes={**at.nodes, node_id: replace(at.nodes[node_id], **changes)})
+    return replace(at, nodes=at.nodes.set(node_id, replace(at.nodes[node_id], **changes)))
 
 
 def _job(at: State, job_id: int, **changes: Any) -> State:
-    return replace(at, jobs={**at.jobs, job_id: replace(at.jobs[job_id], **changes)})
+    """A closed job does not change any more."""
+    job = at.jobs.get(job_id)
+    return at if job is None else replace(at, jobs=at.jobs.set(job_id, replace(job, **changes)))
+
+
+def _close(at: State, job_id: int, end: JobState) -> State:
+    if job_id not in at.jobs:
+        return at
+    endings = at.endings.set(end, at.endings.get(end, 0) + 1)
+    return replace(at, jobs=at.jobs.delete(job_id), closed=at.closed.set(job_id, end), endings=endings)
 
 
 def _node_registered(state: State, e: ev.NodeRegistered) -> State:
-    return replace(state, nodes={**state.nodes, e.node_id: NodeEntry(e.operator, e.signer, e.endpoint)})
+    return replace(state, nodes=state.nodes.set(e.node_id, NodeEntry(e.operator, e.signer, e.endpoint)))
 
 
 def _node_status(state: State, e: ev.NodeStatusChanged) -> State:
@@ -119,42 +133,51 @@ def _job_submitted(state: State, e: ev.JobSubmitted) -> State:
         deadline=e.deadline,
         block_number=e.block_number,
     )
-    return replace(state, jobs={**state.jobs, e.job_id: entry})
+    return replace(state, jobs=state.jobs.set(e.job_id, entry))
 
 
-def _committed(state: State, e: ev.ReplicaCommitted) -> State:
-    committed = state.jobs[e.job_id].committed | {e.replica}
-    whole = len(committed) == state.jobs[e.job_id].replicas
-    return _job(state, e.job_id, committed=committed, state=JobState.REVEALING if whole else JobState.COMMITTING)
+def _changed(change: Callable[[JobEntry, Any], dict[str, Any]]) -> Callable[[State, Any], State]:
+    """A handler for events about a job that is open."""
+
+    def handler(state: State, e: Any) -> State:
+        job = state.jobs.get(e.job_id)
+        return state if job is None else _job(state, e.job_id, **change(job, e))
+
+    return handler
 
 
-def _revealed(state: State, e: ev.ReplicaRevealed) -> State:
-    revealed = {**state.jobs[e.job_id].revealed, e.replica: e.result_hash}
-    return _job(state, e.job_id, revealed=revealed, state=JobState.REVEALING)
+def _committed(job: JobEntry, e: ev.ReplicaCommitted) -> dict[str, Any]:
+    committed = job.committed | {e.replica}
+    whole = len(committed) == job.replicas
+    return {"committed": committed, "state": JobState.REVEALING if whole else JobState.COMMITTING}
 
 
-def _agreed(state: State, e: ev.JobAgreed) -> State:
-    return _job(state, e.job_id, state=JobState.AGREED, result_hash=e.result_hash, outvoted=bits(e.outvoted))
+def _revealed(job: JobEntry, e: ev.ReplicaRevealed) -> dict[str, Any]:
+    return {"revealed": {**job.revealed, e.replica: e.result_hash}, "state": JobState.REVEALING}
 
 
-def _pinpointed(state: State, e: ev.StagePinpointed) -> State:
-    return _job(state, e.job_id, pinpointed={**state.jobs[e.job_id].pinpointed, e.replica: e.contest_before})
+def _agreed(job: JobEntry, e: ev.JobAgreed) -> dict[str, Any]:
+    return {"state": JobState.AGREED, "result_hash": e.result_hash, "outvoted": bits(e.outvoted)}
 
 
-def _resolved(state: State, e: ev.DisputeResolved) -> State:
-    return _job(state, e.job_id, pinpointed={**state.jobs[e.job_id].pinpointed, e.replica: 0})
+def _pinpointed(job: JobEntry, e: ev.StagePinpointed) -> dict[str, Any]:
+    return {"pinpointed": {**job.pinpointed, e.replica: e.contest_before}}
 
 
-def _replacing(state: State, e: ev.JobReplacing) -> State:
-    return _job(state, e.job_id, state=JobState.REPLACING, deadline=e.deadline)
+def _resolved(job: JobEntry, e: ev.DisputeResolved) -> dict[str, Any]:
+    return {"pinpointed": {**job.pinpointed, e.replica: 0}}
 
 
-def _disputed(state: State, e: ev.JobDisputed) -> State:
-    return _job(state, e.job_id, state=JobState.DISPUTED if e.contested else JobState.AGREED)
+def _replacing(job: JobEntry, e: ev.JobReplacing) -> dict[str, Any]:
+    return {"state": JobState.REPLACING, "deadline": e.deadline}
 
 
-def _judged(state: State, e: ev.ReplicaJudged) -> State:
-    return _job(state, e.job_id, outvoted=state.jobs[e.job_id].outvoted - {e.replica})
+def _disputed(job: JobEntry, e: ev.JobDisputed) -> dict[str, Any]:
+    return {"state": JobState.DISPUTED if e.contested else JobState.AGREED}
+
+
+def _judged(job: JobEntry, e: ev.ReplicaJudged) -> dict[str, Any]:
+    return {"outvoted": job.outvoted - {e.replica}}
 
 
 _HANDLERS: dict[type[ev.Event], Callable[[State, Any], State]] = {
@@ -166,16 +189,16 @@ _HANDLERS: dict[type[ev.Event], Callable[[State, Any], State]] = {
     ev.ShardClaimed: _shard_claimed,
     ev.ShardReleased: _shard_released,
     ev.JobSubmitted: _job_submitted,
-    ev.ReplicaCommitted: _committed,
-    ev.ReplicaRevealed: _revealed,
-    ev.JobAgreed: _agreed,
-    ev.JobReplacing: _replacing,
-    ev.StagePinpointed: _pinpointed,
-    ev.DisputeResolved: _resolved,
-    ev.JobDisputed: _disputed,
-    ev.ReplicaJudged: _judged,
-    ev.JobOverturned: lambda state, e: _job(state, e.job_id, state=JobState.OVERTURNED),
-    ev.JobFinalized: lambda state, e: _job(state, e.job_id, state=JobState.FINAL),
-    ev.JobFailed: lambda state, e: _job(state, e.job_id, state=JobState.FAILED),
-    ev.JobCancelled: lambda state, e: _job(state, e.job_id, state=JobState.CANCELLED),
+    ev.ReplicaCommitted: _changed(_committed),
+    ev.ReplicaRevealed: _changed(_revealed),
+    ev.JobAgreed: _changed(_agreed),
+    ev.JobReplacing: _changed(_replacing),
+    ev.StagePinpointed: _changed(_pinpointed),
+    ev.DisputeResolved: _changed(_resolved),
+    ev.JobDisputed: _changed(_disputed),
+    ev.ReplicaJudged: _changed(_judged),
+    ev.JobOverturned: lambda state, e: _close(state, e.job_id, JobState.OVERTURNED),
+    ev.JobFinalized: lambda state, e: _close(state, e.job_id, JobState.FINAL),
+    ev.JobFailed: lambda state, e: _close(state, e.job_id, JobState.FAILED),
+    ev.JobCancelled: lambda state, e: _close(state, e.job_id, JobState.CANCELLED),
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import socket
 from typing import Any
@@ -16,12 +15,13 @@ from ostraka.wire.messages import Done, GetTrace, Route, Run, Token, Trace, unpa
 from ostraka_orchestrator.board import PlannedReplica
 from ostraka_orchestrator.decide import next_replicas
 from ostraka_orchestrator.desk import Desk, log
-from ostraka_orchestrator.planner import NodeProfile, choose_routes
+from ostraka_orchestrator.planner import Costs, Ends, NodeProfile, choose_routes, timing, weighed
 from ostraka_orchestrator.roster import connect, profile
 
 RUN_TIMEOUT_S = 3_000.0
 CONNECT_TIMEOUT_S = 2.0
 TRACE_TIMEOUT_S = 30.0
+TOKENS_TIMED = 8  # a shorter answer says too little about a position
 
 
 def serving_nodes(desk: Desk, model_id: bytes) -> list[NodeProfile]:
@@ -47,6 +47,7 @@ def match(desk: Desk, job_id: int) -> bool:
     if seed is None or job.state is not JobState.OPEN:
         return False
     nodes, links, home = connect(serving_nodes(desk, job.model_id), desk.board.heartbeats())
+    nodes, links = weighed(nodes, links, desk.weights(job.model_id))
     try:
         routes = choose_routes(
             desk.shape(job.model_id), nodes, job.replicas, seed, links, home, served=desk.board.served()
@@ -95,7 +96,7 @@ def run_replica(desk: Desk, job_id: int, replica: int, claimed: list[int] | None
                     told = {"type": "token", "replica": replica, "index": event.index, "token": event.token}
                     desk.board.tell(job_id, told)
             else:
-                _replica_done(desk, job_id, replica, planned, event, job.model_id)
+                _replica_done(desk, job_id, replica, planned, event, job.model_id, claimed)
                 return list(event.tokens)
         raise PeerFault("the lead ended the stream without a result")
     except OstrakaError as error:
@@ -119,7 +120,15 @@ def _forget_dead(desk: Desk, planned: PlannedReplica) -> None:
             desk.board.forget(node_id)
 
 
-def _replica_done(desk: Desk, job_id: int, replica: int, planned: PlannedReplica, done: Done, model_id: bytes) -> None:
+def _replica_done(
+    desk: Desk,
+    job_id: int,
+    replica: int,
+    planned: PlannedReplica,
+    done: Done,
+    model_id: bytes,
+    claimed: list[int] | None,
+) -> None:
     receipts = [
         {
             "stage": r.stage,
@@ -136,7 +145,6 @@ def _replica_done(desk: Desk, job_id: int, replica: int, planned: PlannedReplica
     ]
     value = {
         "tokens": done.tokens,
-        "outputs": base64.b64encode(done.outputs).decode(),
         "units": done.units,
         "receipts": receipts,
         "stages": planned.stages,
@@ -144,11 +152,25 @@ def _replica_done(desk: Desk, job_id: int, replica: int, planned: PlannedReplica
         "decode_seconds": done.decode_seconds,
         "bytes_sent": done.bytes_sent,
     }
+    if done.outputs:
+        desk.board.put_outputs(job_id, replica, done.outputs)  # before the rest, which says that it is done
     desk.board.put_replica(job_id, replica, value)
     shape = desk.shape(model_id)
     for node_id, start, stop, _ in planned.stages:
         desk.board.add_served(node_id, float(done.units * shape.span_work(BlockSpan(start, stop))))
+    if claimed is None and len(done.tokens) >= TOKENS_TIMED:
+        _record_timing(desk, model_id, planned, done.decode_seconds / (len(done.tokens) - 1))
     desk.board.tell(job_id, {"type": "committed", "replica": replica, "units": done.units})
+
+
+def _record_timing(desk: Desk, model_id: bytes, planned: PlannedReplica, took_s: float) -> None:
+    """Seconds a position, beside what plain weights would have said of this route."""
+    nodes, links, home = connect(serving_nodes(desk, model_id), desk.board.heartbeats())
+    index = {int(n.node_id): at for at, n in enumerate(nodes)}
+    if all(node_id in index for node_id, *_ in planned.stages):
+        costs = Costs(desk.shape(model_id), tuple(nodes), links, Ends(region=home))
+        chosen = [index[node_id] for node_id, start, stop, _ in planned.stages for _ in range(start, stop)]
+        desk.board.add_timing(model_id, timing(costs, chosen, took_s))
 
 
 def settle(desk: Desk, job_id: int) -> None:

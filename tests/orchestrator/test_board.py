@@ -10,7 +10,7 @@ import pytest
 
 from ostraka.errors import Unavailable
 from ostraka_orchestrator import board as board_module
-from ostraka_orchestrator.board import Board, Heartbeat, PlannedReplica
+from ostraka_orchestrator.board import Board, Heartbeat, PlannedReplica, Seen
 
 BEAT = Heartbeat(node_id=3, endpoint="127.0.0.1:1", memory_bytes=10, speed=5.0, time=0, span=("ab", 0, 4))
 
@@ -43,7 +43,8 @@ def test_a_job_is_planned_once(board):
 def test_inputs_and_replicas_come_back(board):
     board.put_input(7, b"{}")
     board.put_replica(7, 1, {"tokens": [1]})
-    assert board.jobs_with_input() == {7}
+    assert board.look([7, 8]) == {7: Seen(True, False, {1: {"tokens": [1]}}), 8: Seen(False, False, {})}
+    assert board.look([]) == {}
     assert board.input(7) == b"{}"
     assert board.replicas(7) == {1: {"tokens": [1]}}
 
@@ -62,6 +63,8 @@ def test_a_lease_is_given_once_and_runs_out(board):
     assert board.lease("x", 60)
     assert board.is_leased("x")
     assert not board.is_leased("y")
+    assert board.leased(["x", "y"]) == {"x"}
+    assert board.leased([]) == set()
 
 
 def test_what_is_held_is_held_by_one_for_as_long_as_it_takes(board, monkeypatch):

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ostraka.chain import events as ev
+from ostraka.chain.views import Head
 from ostraka.errors import ChainUnreachable
 from ostraka_orchestrator import follow as module
 from ostraka_orchestrator.follow import Follower
@@ -61,9 +62,9 @@ class FakeChain:
         if self.turn_at and self.calls == self.turn_at[0]:
             self.reorganize(self.turn_at[1], self.turn_at[1])
 
-    def block_number(self) -> int:
+    def head(self) -> Head:
         self._called()
-        return len(self.blocks) - 1
+        return Head(len(self.blocks) - 1, self.blocks[-1][0], 1_000 + len(self.blocks))
 
     def block_hash(self, number: int) -> bytes | None:
         self._called()
@@ -141,6 +142,22 @@ def test_only_what_a_reorganization_may_reach_is_kept():
     calls = chain.calls
     assert follower.catch_up() == chain.replayed()
     assert chain.calls - calls < 20  # from the last common block, not from the start
+
+
+def test_a_look_costs_the_same_after_any_history():
+    chain = FakeChain()
+    follower = Follower(chain, State(next_block=FIRST))
+    costs = []
+    for _ in range(300):
+        chain.grow(2)
+        calls = chain.calls
+        follower.catch_up()
+        costs.append(chain.calls - calls)
+    assert max(costs[1:]) <= 4
+    calls = chain.calls
+    follower.catch_up()  # nothing new
+    assert chain.calls - calls == 1
+    assert follower.time == 1_000 + len(chain.blocks)
 
 
 def test_a_reorganization_deeper_than_all_marks_starts_over(caplog):

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ostraka.chain import events as ev
 from ostraka.types import BlockSpan, JobState, NodeStatus
-from ostraka_orchestrator.decide import Blame, Conclude, Expire, Match, Settle, Windows, decide, next_replicas
+from ostraka_orchestrator.decide import Blame, Conclude, Expire, Match, Settle, Windows, decide, next_replicas, to_run
+from ostraka_orchestrator.service import Asked
 from ostraka_orchestrator.state import State, apply_all, bits
 
 ME = "0xOrchestrator"
@@ -60,6 +65,18 @@ def test_a_submitted_job_is_matched_once_its_input_has_come():
     state = after(SUBMITTED)
     assert commands(state, inputs=frozenset()) == []
     assert commands(state) == [Match(1)]
+
+
+def test_a_job_is_not_matched_before_the_chain_block_that_decides_its_routes():
+    assert commands(apply_all(State(), [SUBMITTED], 5)) == []
+    assert commands(apply_all(State(), [SUBMITTED], 6)) == [Match(1)]
+
+
+def test_replicas_run_while_the_job_takes_commits():
+    assert to_run(after(SUBMITTED), ME, DEADLINE - 1) == [1]
+    assert to_run(after(SUBMITTED), ME, DEADLINE) == []
+    assert to_run(after(SUBMITTED), "0xOther", DEADLINE - 1) == []
+    assert to_run(after(SUBMITTED, *map(committed, range(3))), ME, DEADLINE - 1) == []
 
 
 def test_a_half_committed_job_is_still_worked_on():
@@ -122,7 +139,8 @@ def test_a_job_whose_replica_is_replaced_has_a_later_deadline():
 )
 def test_a_closed_job_asks_for_nothing(end):
     state = after(SUBMITTED, end)
-    assert state.jobs[1].state.closed
+    assert state.closed[1].closed
+    assert list(state.jobs) == []
     assert commands(state, now=DEADLINE * 2) == []
 
 
@@ -155,6 +173,64 @@ def test_replaying_in_one_go_or_piece_by_piece_gives_the_same_state():
     for event in events:
         piecewise = apply_all(piecewise, [event], 9)
     assert piecewise == whole
+
+
+ENDS = {"final": ev.JobFinalized, "failed": ev.JobFailed, "cancelled": ev.JobCancelled}
+STORY = st.lists(
+    st.tuples(st.integers(1, 40), st.sampled_from(["submit", "commit", "reveal", "agree", "judge", *ENDS])),
+    max_size=200,
+)
+
+
+def event_of(job_id, kind, number):
+    place = {"block_number": number, "log_index": 0, "transaction": b"t", "job_id": job_id}
+    match kind:
+        case "submit":
+            return dataclasses.replace(SUBMITTED, **place)
+        case "commit":
+            return dataclasses.replace(committed(number % 3), **place)
+        case "reveal":
+            return dataclasses.replace(revealed(number % 3), **place)
+        case "agree":
+            return dataclasses.replace(AGREED, **place)
+        case "judge":
+            return dataclasses.replace(BLAMED, **place)
+        case "failed":
+            return ev.JobFailed(**place, refund=1)
+        case _:
+            return ENDS[kind](**place)
+
+
+@given(STORY, st.data())
+def test_after_a_restart_at_any_moment_the_state_is_the_same_and_only_open_jobs_are_looked_at(story, data):
+    submitted = {}  # each job once, and nothing before its submission, as the chain tells it
+    events = []
+    for number, (job_id, kind) in enumerate(story):
+        if (kind == "submit") != (job_id in submitted):
+            submitted[job_id] = True
+            events.append(event_of(job_id, kind, number))
+    cut = data.draw(st.integers(0, len(events)))
+    before = apply_all(State(), events[:cut], cut)
+    kept = dict(before.jobs), dict(before.closed)
+    state = apply_all(before, events[cut:], 999)
+    assert state == apply_all(State(), events, 999)
+    assert (
+        dict(before.jobs),
+        dict(before.closed),
+    ) == kept  # the past stays as it was, for chains that change their mind
+    assert set(state.jobs) | set(state.closed) == set(submitted)
+    assert not set(state.jobs) & set(state.closed)
+    assert sum(state.endings.values()) == len(state.closed)
+
+
+def test_what_a_thousand_closed_jobs_leave_behind_is_not_looked_at():
+    events = []
+    for job_id in range(1, 1001):
+        events += [event_of(job_id, "submit", job_id), event_of(job_id, "final", job_id)]
+    state = apply_all(State(), [*events, event_of(2000, "submit", 2000)], 2001)
+    assert list(state.jobs) == [2000]
+    assert state.endings[JobState.FINAL] == 1000
+    assert [command.job_id for command in commands(state, inputs=frozenset(range(3000)))] == [2000]
 
 
 def test_command_keys_tell_commands_apart():
@@ -190,3 +266,16 @@ def test_replicas_of_an_inference_run_at_once():
     assert next_replicas(3, {1: {"tokens": [], "outputs": "AAAA"}}, generates=False) == [(0, None), (2, None)]
     assert next_replicas(3, {0: {"error": "gone"}}, generates=False) == [(1, None), (2, None)]
     assert next_replicas(0, {}, generates=False) == []
+
+
+def test_the_same_is_asked_for_once_in_a_while():
+    now = [0.0]
+    asked = Asked(lambda: now[0])
+    assert asked.ask("a", 5)
+    assert asked.ask("b", 5)
+    assert not asked.ask("a", 5)
+    now[0] = 5.0
+    assert asked.ask("a", 5)
+    now[0] = 50.0
+    asked.ask("c", 5)
+    assert list(asked._again_at) == ["c"]  # what is over is forgotten

@@ -38,6 +38,7 @@ from ostraka_worker.faults import Fault
 STEP_TIMEOUT_S = 120.0
 MAX_CAPACITY = 1 << 16  # positions of a session, whatever the model allows
 STEPS_KEPT, STEPS_NEEDED = 64, 8
+LEAST_WORK = 1 << 20  # multiply–adds a position: a fraction of one small layer
 Rows = npt.NDArray[np.uint8]
 
 
@@ -113,10 +114,13 @@ class Runner:
 
     @property
     def speed(self) -> float | None:
-        """Multiply–adds per second of the last few positions that came alone (their median); None before a handful have."""
-        if len(self._seconds) < STEPS_NEEDED:
-            return None
+        """Multiply–adds per second of the last few positions that came alone (their median), with all that a step takes here besides.
+
+        None before a handful have, and for a span of next to no work, which says nothing about others.
+        """
         work = self.stage.manifest.work_of(BlockSpan(self.stage.start, self.stage.stop))
+        if len(self._seconds) < STEPS_NEEDED or work < LEAST_WORK:
+            return None
         return float(work / np.median(self._seconds))
 
     async def step(
@@ -124,6 +128,7 @@ class Runner:
     ) -> tuple[list[int], Digests]:
         """Sampled tokens, and digests of borders start+1 … B: this node's and all behind it."""
         session.touched = asyncio.get_running_loop().time()
+        began = time.perf_counter()
         async with session.lock:
             count = len(tokens) if tokens is not None else len(rows) if rows is not None else 0
             state = session.state.step(position, count)
@@ -135,6 +140,8 @@ class Runner:
             session.state = state  # not before: rows that the engine refuses leave the session as it was
             session.inputs.append(incoming)
             session.outputs.append(result.digests)
+            if count == 1 and self._measures:
+                self._seconds.append(time.perf_counter() - began)
             if session.next_peer is None:
                 session.answer = getattr(result, "outputs", b"")
                 return [int(t) for t in result.tokens], result.digests
@@ -146,7 +153,6 @@ class Runner:
             return reply.tokens, np.concatenate([result.digests, behind], axis=1)
 
     def _compute(self, session: Session, position: int, tokens: object, rows: object, sample_from: int):  # type: ignore[no-untyped-def]
-        began = time.perf_counter()
         result = self.stage.step(  # type: ignore[attr-defined]
             session.id,
             position,
@@ -154,8 +160,6 @@ class Runner:
             rows,
             sample_from,
         )
-        if len(result.digests) == 1 and self._measures:
-            self._seconds.append(time.perf_counter() - began)
         return session.fault.apply(result, session.assignment.job_id)
 
     async def receive(self, session: Session, message: Step) -> StepReply:

@@ -13,6 +13,7 @@ from ostraka.chain import events as ev
 from ostraka.chain.artifacts import CONTRACTS, contract_at
 from ostraka.chain.deployment import Deployment
 from ostraka.chain.rpc import chain_errors
+from ostraka.chain.views import Head
 from ostraka.crypto.eip712 import Domain
 
 
@@ -45,8 +46,18 @@ class Contracts:
 
     def now(self) -> int:
         """Time of the newest chain block: the clock by which deadlines are judged."""
+        return self.head().time
+
+    def head(self) -> Head:
+        """The newest chain block, in one request."""
         with chain_errors():
-            return int(self.web3.eth.get_block("latest")["timestamp"])
+            block = self.web3.eth.get_block("latest")
+            return Head(int(block["number"]), bytes(block["hash"]), int(block["timestamp"]))
+
+    def block_time(self, number: int) -> int:
+        """Chain second of a chain block that there is; of a job's `block_number`: when it was submitted."""
+        with chain_errors():
+            return int(self.web3.eth.get_block(number)["timestamp"])
 
     def block_hash(self, number: int) -> bytes | None:
         """None while there is no such chain block yet."""

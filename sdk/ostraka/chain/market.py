@@ -10,6 +10,7 @@ from web3.contract.contract import ContractFunction
 
 from ostraka.chain import events as ev
 from ostraka.chain.deployment import Deployment
+from ostraka.chain.orchestrators import ANYBODY, Orchestrators
 from ostraka.chain.registries import Registries
 from ostraka.chain.rpc import chain_errors
 from ostraka.chain.transactions import Mined
@@ -31,7 +32,7 @@ _OPERATIONS: dict[type[ev.Event], str] = {
 }
 
 
-class Market(Registries):
+class Market(Registries, Orchestrators):
     """All contracts of one deployment."""
 
     def __init__(self, web3: Web3, deployment: Deployment) -> None:
@@ -53,8 +54,9 @@ class Market(Registries):
         max_units: int,
         price_cap: int,
         deadline: int,
-        orchestrator: str,
+        orchestrator: str = ANYBODY,
     ) -> ContractFunction:
+        """Without an orchestrator whoever's turn it is may match the job (`Orchestrators`)."""
         request = (model_id, input_digest, replicas, max_units, price_cap, deadline, orchestrator)
         return self._call("JobMarket", "submit", request)
 
