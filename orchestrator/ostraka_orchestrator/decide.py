@@ -111,12 +111,18 @@ def _for_outvoted(job_id: int, job: JobEntry, replica: int, now: float) -> list[
     return [Judge(job_id, replica)] if replica in job.judged else []
 
 
-def next_replicas(planned: int, ended: Mapping[int, Mapping[str, Any]]) -> list[tuple[int, list[int] | None]]:
+def next_replicas(
+    planned: int, ended: Mapping[int, Mapping[str, Any]], generates: bool = True
+) -> list[tuple[int, list[int] | None]]:
     """Which of `planned` replicas should be running, with the tokens that they check; None for the one that generates.
+
+    An inference has no tokens that one replica could check for another, so all run at once.
 
     `ended` says how replicas ended: with tokens, or without. The first replica generates; if it fails, the next one does. Once tokens are
     known, all others check them.
     """
+    if not generates:
+        return [(index, None) for index in range(planned) if index not in ended]
     tokens = next((list(end["tokens"]) for _, end in sorted(ended.items()) if "tokens" in end), None)
     waiting = [index for index in range(planned) if index not in ended]
     if tokens is not None:

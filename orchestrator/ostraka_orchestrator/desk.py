@@ -11,7 +11,7 @@ from typing import Any
 from ostraka.chain import Court, Deployment, Sender, connect
 from ostraka.crypto.keys import load_key
 from ostraka.errors import ConfigError
-from ostraka.model import MAX_MANIFEST_BYTES, Manifest, load_manifest
+from ostraka.model import MAX_MANIFEST_BYTES, AnyManifest, Manifest, load_manifest
 from ostraka.store import ContentStore, cid_of_digest, open_store
 from ostraka.types import OSTR
 from ostraka_orchestrator.board import Board, Heartbeat
@@ -31,7 +31,7 @@ class Desk:
     market: Court
     sender: Sender
     store: ContentStore
-    _manifests: dict[bytes, Manifest] = field(default_factory=dict)
+    _manifests: dict[bytes, AnyManifest] = field(default_factory=dict)
     _answers: dict[str, tuple[float, Any]] = field(default_factory=dict)
 
     @staticmethod
@@ -47,12 +47,16 @@ class Desk:
         board.check()
         return Desk(config, board, market, sender, open_store(config.profile.store_url))
 
-    def manifest(self, model_id: bytes) -> Manifest:
+    def manifest(self, model_id: bytes) -> AnyManifest:
         """Its CID is its digest, so what the store returns is what the chain names. Kept: a manifest never changes."""
         if model_id not in self._manifests:
             data = self.store.get(cid_of_digest(model_id), max_bytes=MAX_MANIFEST_BYTES)
             self._manifests[model_id] = load_manifest(data)
         return self._manifests[model_id]
+
+    def generates(self, model_id: bytes) -> bool:
+        """Whether its jobs are answered token by token."""
+        return isinstance(self.manifest(model_id), Manifest)
 
     def stake_units(self, operator: str) -> float:
         """OSTR that an operator has staked; looked up once a minute."""

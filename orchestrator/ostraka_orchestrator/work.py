@@ -16,6 +16,7 @@ from ostraka.types import Assignment, BlockSpan, JobId, JobState, NodeId, NodeSt
 from ostraka.wire.grpc_transport import BlockingPeer
 from ostraka.wire.messages import Done, Route, Run, Token
 from ostraka_orchestrator.board import PlannedReplica
+from ostraka_orchestrator.decide import next_replicas
 from ostraka_orchestrator.desk import Desk, log
 from ostraka_orchestrator.planner import Costs, Ends, NodeProfile, choose_routes, timing, weighed
 from ostraka_orchestrator.roster import connect, profile
@@ -66,6 +67,16 @@ def match(desk: Desk, job_id: int) -> bool:
     if desk.board.put_plan(job_id, plan):
         desk.board.tell(job_id, {"type": "matched", "routes": [p.stages for p in plan]})
     return True
+
+
+def generates(desk: Desk, job_id: int) -> bool:
+    """Whether the job is answered token by token."""
+    return desk.generates(desk.market.job(JobId(job_id)).model_id)
+
+
+def first_replicas(desk: Desk, job_id: int) -> list[tuple[int, list[int] | None]]:
+    """Those to start once a job is planned."""
+    return next_replicas(len(desk.board.plan(job_id) or ()), {}, generates(desk, job_id))
 
 
 def run_replica(desk: Desk, job_id: int, replica: int, claimed: list[int] | None) -> list[int] | None:
@@ -143,6 +154,8 @@ def _replica_done(
         "decode_seconds": done.decode_seconds,
         "bytes_sent": done.bytes_sent,
     }
+    if done.outputs:
+        desk.board.put_outputs(job_id, replica, done.outputs)  # before the rest, which says that it is done
     desk.board.put_replica(job_id, replica, value)
     shape = desk.shape(model_id)
     for node_id, start, stop, _ in planned.stages:

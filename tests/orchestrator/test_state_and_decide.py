@@ -288,6 +288,13 @@ def test_a_replica_that_failed_is_succeeded_by_the_next():
     assert next_replicas(3, {i: {"error": "gone"} for i in range(3)}) == []
 
 
+def test_replicas_of_an_inference_run_at_once():
+    assert next_replicas(3, {}, generates=False) == [(0, None), (1, None), (2, None)]
+    assert next_replicas(3, {1: {"tokens": [], "outputs": "AAAA"}}, generates=False) == [(0, None), (2, None)]
+    assert next_replicas(3, {0: {"error": "gone"}}, generates=False) == [(1, None), (2, None)]
+    assert next_replicas(0, {}, generates=False) == []
+
+
 def test_the_same_is_asked_for_once_in_a_while():
     now = [0.0]
     asked = Asked(lambda: now[0])

@@ -2,7 +2,8 @@
 
 A node takes a fault from `--fault KIND[:job=N]`:
 
-- `tamper-activation`: turns the sign of a few channels in every output row, and hashes the changed rows as if they were honest.
+- `tamper-activation`: turns the sign of a few channels in every output row (of every number that leaves a graph's part), and hashes the
+  changed rows as if they were honest.
 - `tamper-and-withhold`: the same, and nobody gets the trace that would show it.
 - `tamper-and-contest`: the same, but contests the pinpoint, and shows products of which one is wrong.
 - `stall`: stops answering steps.
@@ -63,7 +64,11 @@ class Fault:
             return result
         if self.kind == "stall":
             time.sleep(STALL_S)
+        from ostraka_worker.engine.graph_stage import GraphResult
         from ostraka_worker.sessions import row_digests, token_digests
+
+        if isinstance(result, GraphResult):
+            return result.tampered()
 
         digests = result.digests.copy()
         if result.rows is not None:

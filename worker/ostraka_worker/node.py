@@ -46,10 +46,9 @@ from ostraka_worker.attest import Identity, attest
 from ostraka_worker.faults import Fault
 from ostraka_worker.lead import Lead
 from ostraka_worker.records import Record, Records
-from ostraka_worker.sessions import Runner, Session, StageLike
+from ostraka_worker.sessions import MAX_CAPACITY, Runner, Session, StageLike
 
 MAX_SESSIONS = 64
-MAX_CAPACITY = 1 << 16
 MAX_PROBE_BYTES = 1 << 20
 OPEN_TIMEOUT_S = 30.0
 
@@ -65,14 +64,12 @@ class Node:
         self.lead = lead
         self.model_id: bytes | None = None
         self.borders = 0
-        self.vocab = 0
-        self.context = 0
         self._runner: Runner | None = None
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="compute")
         self._sessions: dict[bytes, Session] = {}
 
-    def serve_stage(self, stage: StageLike, model_id: bytes, blocks: int, vocab: int, context: int) -> None:
-        self.model_id, self.borders, self.vocab, self.context = model_id, blocks + 1, vocab, context
+    def serve_stage(self, stage: StageLike, model_id: bytes) -> None:
+        self.model_id, self.borders = model_id, len(stage.manifest.blocks) + 1
         self._runner = Runner(stage, self._executor)
 
     @property
@@ -117,7 +114,7 @@ class Node:
         if len(self._sessions) >= MAX_SESSIONS:
             raise BadFrame(f"session: this node already runs {MAX_SESSIONS}; try another")
         terms = decode_terms(message.terms)
-        terms.check(self.vocab, min(self.context, MAX_CAPACITY))
+        terms.check_for(runner.stage.manifest, MAX_CAPACITY)
         if not 0 < len(route.stages) <= MAX_STAGES or len(route.endpoints) != len(route.stages):
             raise BadFrame(f"route: {len(route.stages)} stages and {len(route.endpoints)} endpoints")
         assignment = await asyncio.to_thread(self._check_route, route, terms.digest)

@@ -10,7 +10,16 @@ from pathlib import Path
 import msgspec
 
 from ostraka.errors import UnknownModel
-from ostraka.model import MAX_MANIFEST_BYTES, BlockInfo, Manifest, Tokenizer, dump_manifest, load_manifest, shard_root
+from ostraka.model import (
+    MAX_MANIFEST_BYTES,
+    BlockInfo,
+    Manifest,
+    Tokenizer,
+    dump_manifest,
+    language_model,
+    load_manifest,
+    shard_root,
+)
 from ostraka.store import ContentStore, LocalStore, cid_of_digest
 from ostraka_worker.convert import Weights, convert_gguf
 from ostraka_worker.disputes.weights import weight_tree
@@ -122,7 +131,7 @@ def prepare_once(
             kept = msgspec.json.decode(note.read_bytes(), type=_Kept)
             if (kept.converter, kept.source, kept.context) == (CONVERTER, source, context):
                 cid = cid_of_digest(bytes.fromhex(kept.manifest))
-                manifest = load_manifest(store.get(cid, max_bytes=MAX_MANIFEST_BYTES))
+                manifest = language_model(load_manifest(store.get(cid, max_bytes=MAX_MANIFEST_BYTES)))
                 if all(store.has(b.cid) for b in manifest.blocks) and store.has(manifest.tokenizer.cid):
                     return manifest, store
         except Exception:

@@ -20,7 +20,7 @@ from ostraka.chain import Court, Deployment, Sender, connect
 from ostraka.crypto.canonical import canonical_json
 from ostraka.crypto.keys import Key, load_key
 from ostraka.errors import ConfigError, HashMismatch, OstrakaError, StakeTooLow, UsageError
-from ostraka.model import MAX_MANIFEST_BYTES, Manifest, chunk_root, load_manifest
+from ostraka.model import MAX_MANIFEST_BYTES, AnyManifest, chunk_root, load_manifest
 from ostraka.store import CachedStore, ContentStore, LocalStore, cid_of_digest, open_store
 from ostraka.types import OSTR, BlockSpan, ModelId, NodeId
 from ostraka.wire.grpc_transport import serve as serve_grpc
@@ -28,7 +28,7 @@ from ostraka_worker.attest import Identity
 from ostraka_worker.config import WorkerConfig
 from ostraka_worker.disputes.attendant import Attendant
 from ostraka_worker.disputes.service import attend, look_for_ever
-from ostraka_worker.engine.stage import Stage
+from ostraka_worker.engine import GraphStage, Stage, load_stage
 from ostraka_worker.faults import Fault
 from ostraka_worker.kernels.gemm import Kernel
 from ostraka_worker.kernels.probe import pick_kernel
@@ -106,7 +106,7 @@ class Service:
 
     # ── blocks ──
 
-    def load(self, model_id: ModelId, span: BlockSpan) -> tuple[Stage, Manifest]:
+    def load(self, model_id: ModelId, span: BlockSpan) -> tuple[Stage | GraphStage, AnyManifest]:
         """Fetches, checks and loads a span. A block whose hash is wrong is refused by name, and nothing is claimed."""
         manifest = load_manifest(self.store.get(cid_of_digest(model_id), max_bytes=MAX_MANIFEST_BYTES))
         if self.market.shard_root(model_id) != bytes.fromhex(manifest.shard_root):
@@ -140,7 +140,7 @@ class Service:
         def progress(done: int, total: int, what: str) -> None:
             log.info("loading %s: %d of %d (%s)", manifest.name, done, total, what)
 
-        return Stage(manifest, span.start, span.stop, fetch, self.kernel, progress), manifest
+        return load_stage(manifest, span.start, span.stop, fetch, self.kernel, progress), manifest
 
     def claim(self, model_id: ModelId, span: BlockSpan) -> None:
         """Puts the span on chain. Raises `StakeTooLow` with what is missing."""
@@ -165,7 +165,7 @@ class Service:
             await asyncio.to_thread(self.sender.send, self.market.release(self.node_id, before[0]))
         await asyncio.to_thread(self.claim, model_id, span)
         self.responder.watch(model_id)
-        self.node.serve_stage(stage, model_id, len(manifest.blocks), manifest.arch.vocab, manifest.arch.context)
+        self.node.serve_stage(stage, model_id)
         self.span = (model_id, span)
         log.info("node %d serves blocks %s of %s", self.node_id, span, manifest.name)
 

@@ -54,9 +54,9 @@ def fetch_trace(
 
 
 def read_terms(data: bytes, input_digest: bytes) -> JobTerms | None:
-    """None unless these are the terms that the digest on chain covers."""
+    """None unless these are a generation's terms, and those that the digest on chain covers."""
     try:
         terms = decode_terms(data)
     except BadFrame:
         return None
-    return terms if terms.digest == input_digest else None
+    return terms if isinstance(terms, JobTerms) and terms.digest == input_digest else None

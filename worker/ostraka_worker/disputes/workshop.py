@@ -38,7 +38,12 @@ class Workshop:
     def manifest(self, model_id: bytes) -> Manifest:
         if model_id not in self._manifests:
             data = self.store.get(cid_of_digest(model_id), max_bytes=MAX_MANIFEST_BYTES)
-            self._manifests[model_id] = load_manifest(data)
+            manifest = load_manifest(data)
+            if not isinstance(manifest, Manifest):
+                raise Unavailable(
+                    f"model {manifest.name}: only blocks of language models can be recomputed row by row so far"
+                )
+            self._manifests[model_id] = manifest
         return self._manifests[model_id]
 
     def load(self, manifest: Manifest) -> Load:
