@@ -30,13 +30,29 @@ contract DisputeCourt is TraceProofs {
     /// @inheritdoc IDisputeCourt
     IAdjudicator public immutable adjudicator;
     /// @inheritdoc IDisputeCourt
-    uint256 public openBonds;
-    /// @inheritdoc IDisputeCourt
     mapping(address account => uint256) public balanceOf;
+
+    /// @dev Two slots; the second is first written when somebody is asked or contests. Clocks count what is used of them, so that
+    /// nothing is written where nothing is. What is staked follows from the job, and whether it still is from the state.
+    struct Entry {
+        address challenger;
+        uint40 deadline;
+        DisputeState state;
+        IAdjudicator.Verdict verdict;
+        uint8 winner;
+        uint8 withheld;
+        uint16 block;
+        uint8 paramSet;
+        // slot 1
+        address contester;
+        uint32 challengerUsed;
+        uint32 respondentUsed;
+        uint32 position;
+    }
 
     IOstrakaToken private immutable _token;
     IParams private immutable _params;
-    mapping(uint256 jobId => mapping(uint8 loser => Dispute)) private _disputes;
+    mapping(uint256 jobId => mapping(uint8 loser => Entry)) private _disputes;
     mapping(bytes32 offence => bool) private _punished;
 
     constructor(IJobMarket market_, IAdjudicator adjudicator_) {
@@ -51,7 +67,7 @@ contract DisputeCourt is TraceProofs {
     /// @inheritdoc IDisputeCourt
     function pinpoint(PinpointProof calldata proof) external {
         (uint256 jobId, uint8 loser) = (proof.jobId, proof.loser);
-        Dispute storage entry = _disputes[jobId][loser];
+        Entry storage entry = _disputes[jobId][loser];
         IJobs.Standing memory seen = _standing(jobId, loser, proof.winner);
         if (entry.state == DisputeState.None) _checkChallengeOpen(jobId, entry, seen);
         else if (entry.state > DisputeState.Responding) revert WrongDisputeState(jobId, loser, entry.state);
@@ -59,7 +75,7 @@ contract DisputeCourt is TraceProofs {
         uint16 blockIndex = border == 0 ? 0 : border - 1;
         uint40 deadline = uint40(block.timestamp) + _params.at(seen.epoch).responseWindowSeconds;
 
-        if (entry.state != DisputeState.None) _returnConflictBond(entry);
+        if (entry.state != DisputeState.None) _returnConflictBond(entry, _bond(seen));
         entry.challenger = msg.sender;
         entry.deadline = deadline;
         entry.state = DisputeState.Pinpointed;
@@ -70,7 +86,7 @@ contract DisputeCourt is TraceProofs {
 
     /// @inheritdoc IDisputeCourt
     function conflict(uint256 jobId, uint8 loser, uint8 winner) external {
-        Dispute storage entry = _disputes[jobId][loser];
+        Entry storage entry = _disputes[jobId][loser];
         IJobs.Standing memory seen = _standing(jobId, loser, winner);
         if (entry.state != DisputeState.None) revert WrongDisputeState(jobId, loser, entry.state);
         _checkChallengeOpen(jobId, entry, seen);
@@ -82,20 +98,19 @@ contract DisputeCourt is TraceProofs {
         entry.deadline = uint40(block.timestamp) + params.responseWindowSeconds;
         entry.state = DisputeState.Opened;
         entry.winner = winner;
-        entry.respondentSeconds = params.responseWindowSeconds;
-        entry.conflictBond = uint128(bond);
-        openBonds += bond;
+        entry.paramSet = seen.epoch;
         emit ConflictOpened(jobId, loser, msg.sender, winner, bond);
         _token.safeTransferFrom(msg.sender, address(this), bond);
     }
 
     /// @inheritdoc IDisputeCourt
     function ask(uint256 jobId, uint8 loser, uint32 position) external {
-        Dispute storage entry = _running(jobId, loser, DisputeState.Opened);
+        Entry storage entry = _running(jobId, loser, DisputeState.Opened);
         if (msg.sender != entry.challenger) revert NotChallenger(msg.sender, entry.challenger);
 
-        entry.challengerSeconds = uint32(entry.deadline - block.timestamp);
-        entry.deadline = uint40(block.timestamp) + entry.respondentSeconds;
+        uint32 window = _params.at(entry.paramSet).responseWindowSeconds;
+        entry.challengerUsed = uint32(window + block.timestamp - entry.deadline);
+        entry.deadline = uint40(block.timestamp) + window - entry.respondentUsed;
         entry.state = DisputeState.Responding;
         entry.position = position;
         emit RowAsked(jobId, loser, position, entry.deadline);
@@ -110,7 +125,7 @@ contract DisputeCourt is TraceProofs {
         bytes32[] calldata digests,
         bytes32[] calldata proof
     ) external {
-        Dispute storage entry = _running(jobId, loser, DisputeState.Responding);
+        Entry storage entry = _running(jobId, loser, DisputeState.Responding);
         uint8 winner = entry.winner;
         IJobs.Standing memory seen = _standing(jobId, loser, winner);
         _checkResult(winner, seen.winnerResult, winnerResult);
@@ -119,15 +134,16 @@ contract DisputeCourt is TraceProofs {
             _checkRow(winner, winnerResult, entry.position, previous, digests, proof, uint256(seen.blocks) + 1);
         }
 
-        entry.respondentSeconds = uint32(entry.deadline - block.timestamp);
-        entry.deadline = uint40(block.timestamp) + entry.challengerSeconds;
+        uint32 window = _params.at(seen.epoch).responseWindowSeconds;
+        entry.respondentUsed = uint32(window + block.timestamp - entry.deadline);
+        entry.deadline = uint40(block.timestamp) + window - entry.challengerUsed;
         entry.state = DisputeState.Opened;
         emit RowShown(jobId, loser, entry.position, entry.deadline);
     }
 
     /// @inheritdoc IDisputeCourt
     function timeout(uint256 jobId, uint8 loser, IJobs.Sealed calldata winnerSealed) external {
-        Dispute storage entry = _disputes[jobId][loser];
+        Entry storage entry = _disputes[jobId][loser];
         DisputeState state = entry.state;
         if (state != DisputeState.Opened && state != DisputeState.Responding) {
             revert WrongDisputeState(jobId, loser, state);
@@ -144,7 +160,7 @@ contract DisputeCourt is TraceProofs {
     function contest(PinpointProof calldata proof) external {
         (uint256 jobId, uint8 loser) = (proof.jobId, proof.loser);
         if (address(adjudicator) == address(0)) revert NoAdjudicator();
-        Dispute storage entry = _running(jobId, loser, DisputeState.Pinpointed);
+        Entry storage entry = _running(jobId, loser, DisputeState.Pinpointed);
         if (proof.winner != entry.winner) revert NotWinner(jobId, proof.winner);
         IJobs.Standing memory seen = _standing(jobId, loser, proof.winner);
         uint16 border = _firstWrong(seen, proof);
@@ -154,11 +170,9 @@ contract DisputeCourt is TraceProofs {
         IParams.Set memory params = _params.at(seen.epoch);
         uint256 bond = PayoutLib.bps(seen.stageLock, params.bondBps);
         entry.contester = msg.sender;
-        entry.contestBond = uint128(bond);
         uint256 window = Math.max(params.challengeWindowSeconds, adjudicator.windowSeconds());
         entry.deadline = uint40(block.timestamp + window);
         entry.state = DisputeState.Adjudicating;
-        openBonds += bond;
         emit PinpointContested(jobId, loser, msg.sender, bond);
         market.setContested(jobId, loser, true);
         _token.safeTransferFrom(msg.sender, address(this), bond);
@@ -170,7 +184,7 @@ contract DisputeCourt is TraceProofs {
         if (msg.sender != address(adjudicator)) revert NotAdjudicator(msg.sender, address(adjudicator));
         if (verdict == IAdjudicator.Verdict.None) revert NoVerdict();
         (uint256 jobId, uint8 loser) = (disputeId >> 8, uint8(disputeId));
-        Dispute storage entry = _running(jobId, loser, DisputeState.Adjudicating);
+        Entry storage entry = _running(jobId, loser, DisputeState.Adjudicating);
 
         entry.state = DisputeState.Resolved;
         entry.verdict = verdict;
@@ -186,7 +200,7 @@ contract DisputeCourt is TraceProofs {
         IJobs.Sealed calldata loserSealed,
         IJobs.Sealed calldata winnerSealed
     ) external {
-        Dispute storage entry = _disputes[jobId][loser];
+        Entry storage entry = _disputes[jobId][loser];
         IAdjudicator.Verdict verdict = _verdictOf(jobId, loser, entry);
         bool winnerGuilty =
             verdict == IAdjudicator.Verdict.WinnerGuilty || verdict == IAdjudicator.Verdict.BothGuilty;
@@ -194,7 +208,7 @@ contract DisputeCourt is TraceProofs {
         entry.state = DisputeState.Settled;
         entry.verdict = verdict;
         emit DisputeSettled(jobId, loser, verdict);
-        _closeContestBond(entry, winnerGuilty || verdict == IAdjudicator.Verdict.Nobody);
+        _closeContestBond(jobId, entry, winnerGuilty || verdict == IAdjudicator.Verdict.Nobody);
         if (verdict == IAdjudicator.Verdict.WinnerGuilty) market.overturn(jobId, loser, loserSealed);
         else if (verdict == IAdjudicator.Verdict.Nobody) {
             market.conclude(jobId, loser, loserSealed, NOBODY, address(0));
@@ -211,7 +225,7 @@ contract DisputeCourt is TraceProofs {
     function punishWinner(uint256 jobId, uint8 loser, uint8 winner, IJobs.Sealed calldata winnerSealed)
         external
     {
-        Dispute storage entry = _disputes[jobId][loser];
+        Entry storage entry = _disputes[jobId][loser];
         bool guilty = entry.verdict == IAdjudicator.Verdict.WinnerGuilty
             || entry.verdict == IAdjudicator.Verdict.BothGuilty;
         if (entry.state != DisputeState.Settled || !guilty || entry.contester == address(0)) {
@@ -226,7 +240,7 @@ contract DisputeCourt is TraceProofs {
 
     /// @inheritdoc IDisputeCourt
     function forfeit(uint256 jobId, uint8 loser, IJobs.Sealed calldata loserSealed) external {
-        Dispute storage entry = _disputes[jobId][loser];
+        Entry storage entry = _disputes[jobId][loser];
         IJobs.Standing memory seen = _judgeable(jobId, loser, loser);
         if (entry.state != DisputeState.None) revert WrongDisputeState(jobId, loser, entry.state);
         uint256 deadline = _challengeDeadline(entry, seen);
@@ -265,29 +279,46 @@ contract DisputeCourt is TraceProofs {
     }
 
     /// @inheritdoc IDisputeCourt
-    function dispute(uint256 jobId, uint8 loser) external view returns (Dispute memory) {
-        return _disputes[jobId][loser];
+    function dispute(uint256 jobId, uint8 loser) external view returns (Dispute memory seen) {
+        Entry storage entry = _disputes[jobId][loser];
+        (DisputeState state, address contester) = (entry.state, entry.contester);
+        bool conflicts = state == DisputeState.Opened || state == DisputeState.Responding;
+        bool contests = state == DisputeState.Adjudicating || state == DisputeState.Resolved;
+        seen.challenger = entry.challenger;
+        seen.deadline = entry.deadline;
+        seen.state = state;
+        seen.verdict = entry.verdict;
+        seen.winner = entry.winner;
+        seen.withheld = entry.withheld;
+        seen.block = entry.block;
+        seen.contester = contester;
+        seen.position = entry.position;
+        if (conflicts) {
+            uint32 window = _params.at(entry.paramSet).responseWindowSeconds;
+            seen.challengerSeconds = window - entry.challengerUsed;
+            seen.respondentSeconds = window - entry.respondentUsed;
+            seen.conflictBond = uint128(bondOf(jobId));
+        }
+        if (contests && contester != address(0)) seen.contestBond = uint128(bondOf(jobId));
     }
 
     /// @inheritdoc IDisputeCourt
-    function bondOf(uint256 jobId) external view returns (uint256) {
+    function bondOf(uint256 jobId) public view returns (uint256) {
         return PayoutLib.bps(market.jobLockOf(jobId), _params.at(market.job(jobId).epoch).bondBps);
     }
 
     // ── steps ──
 
     /// @dev The challenger does not go on: its bond is the treasury's, and whoever knows better may begin again.
-    function _abandon(uint256 jobId, uint8 loser, Dispute storage entry) private {
-        uint256 bond = entry.conflictBond;
+    function _abandon(uint256 jobId, uint8 loser, Entry storage entry) private {
         emit ConflictAbandoned(jobId, loser, entry.challenger);
-        entry.conflictBond = 0;
         entry.state = DisputeState.None;
-        openBonds -= bond;
-        balanceOf[market.treasury()] += bond;
+        (entry.challengerUsed, entry.respondentUsed) = (0, 0);
+        balanceOf[market.treasury()] += bondOf(jobId);
     }
 
     /// @dev Any node of an honest winner has the trace and answers. One silent winner proves nothing against the others.
-    function _blameSilence(uint256 jobId, uint8 loser, Dispute storage entry, IJobs.Sealed calldata winnerSealed)
+    function _blameSilence(uint256 jobId, uint8 loser, Entry storage entry, IJobs.Sealed calldata winnerSealed)
         private
     {
         uint8 winner = entry.winner;
@@ -297,7 +328,7 @@ contract DisputeCourt is TraceProofs {
 
         entry.withheld |= uint8(1) << winner;
         emit TraceWithheld(jobId, loser, winner);
-        _returnConflictBond(entry);
+        _returnConflictBond(entry, _bond(seen));
         if (entry.withheld == seen.winners) {
             entry.state = DisputeState.Resolved;
             entry.verdict = IAdjudicator.Verdict.WinnerGuilty;
@@ -312,7 +343,7 @@ contract DisputeCourt is TraceProofs {
     function _punishWinner(
         uint256 jobId,
         uint8 loser,
-        Dispute storage entry,
+        Entry storage entry,
         uint8 winner,
         IJobs.Sealed calldata winnerSealed
     ) private {
@@ -328,20 +359,17 @@ contract DisputeCourt is TraceProofs {
         _punished[offence] = true;
     }
 
-    function _returnConflictBond(Dispute storage entry) private {
-        uint256 bond = entry.conflictBond;
-        entry.conflictBond = 0;
-        openBonds -= bond;
+    /// @dev The caller ends the conflict. Another one begins with full clocks.
+    function _returnConflictBond(Entry storage entry, uint256 bond) private {
+        (entry.challengerUsed, entry.respondentUsed) = (0, 0);
         balanceOf[entry.challenger] += bond;
     }
 
     /// @dev Back to the contester where it was right or nobody can tell, else to the treasury.
-    function _closeContestBond(Dispute storage entry, bool returned) private {
-        uint256 bond = entry.contestBond;
-        if (bond == 0) return;
-        entry.contestBond = 0;
-        openBonds -= bond;
-        balanceOf[returned ? entry.contester : market.treasury()] += bond;
+    function _closeContestBond(uint256 jobId, Entry storage entry, bool returned) private {
+        address contester = entry.contester;
+        if (contester == address(0)) return;
+        balanceOf[returned ? contester : market.treasury()] += bondOf(jobId);
     }
 
     // ── checks ──
@@ -370,13 +398,18 @@ contract DisputeCourt is TraceProofs {
         if (!seen.loserOutvoted) revert NotOutvoted(jobId, loser);
     }
 
-    function _checkChallengeOpen(uint256 jobId, Dispute storage entry, IJobs.Standing memory seen) private view {
+    function _checkChallengeOpen(uint256 jobId, Entry storage entry, IJobs.Standing memory seen) private view {
         uint256 deadline = _challengeDeadline(entry, seen);
         if (block.timestamp >= deadline) revert ChallengeClosed(jobId, deadline, block.timestamp);
     }
 
+    /// @dev As `bondOf`, where the standing is at hand: a job keeps its lock, and a set of parameters never changes.
+    function _bond(IJobs.Standing memory seen) private view returns (uint256) {
+        return PayoutLib.bps(seen.stageLock, _params.at(seen.epoch).bondBps);
+    }
+
     /// @dev The job's; later where a winner let its clock run out and another may be asked.
-    function _challengeDeadline(Dispute storage entry, IJobs.Standing memory seen)
+    function _challengeDeadline(Entry storage entry, IJobs.Standing memory seen)
         private
         view
         returns (uint256)
@@ -386,13 +419,13 @@ contract DisputeCourt is TraceProofs {
     }
 
     /// @dev A dispute in this state whose clock is not out.
-    function _running(uint256 jobId, uint8 loser, DisputeState state) private view returns (Dispute storage entry) {
+    function _running(uint256 jobId, uint8 loser, DisputeState state) private view returns (Entry storage entry) {
         entry = _disputes[jobId][loser];
         if (entry.state != state) revert WrongDisputeState(jobId, loser, entry.state);
         if (block.timestamp >= entry.deadline) revert ClockRanOut(jobId, loser, entry.deadline, block.timestamp);
     }
 
-    function _verdictOf(uint256 jobId, uint8 loser, Dispute storage entry)
+    function _verdictOf(uint256 jobId, uint8 loser, Entry storage entry)
         private
         view
         returns (IAdjudicator.Verdict)

@@ -13,7 +13,7 @@ abstract contract TraceProofs is IDisputeCourt {
     /// @return border the first that differs; 0 where nothing but the lead's own doing does
     function _firstWrong(IJobs.Standing memory seen, PinpointProof calldata proof)
         internal
-        pure
+        view
         returns (uint16 border)
     {
         (IJobs.Result calldata lost, IJobs.Result calldata won) = (proof.loserResult, proof.winnerResult);
@@ -43,7 +43,7 @@ abstract contract TraceProofs is IDisputeCourt {
         bytes32[] calldata digests,
         bytes32[] calldata siblings,
         uint256 borders
-    ) internal pure {
+    ) internal view {
         if (digests.length != borders) revert RowLengthWrong(index, digests.length, borders);
         uint256 depth = TraceLib.depth(result.units);
         if (siblings.length != depth) revert ProofLengthWrong(index, siblings.length, depth);

@@ -59,8 +59,9 @@ interface IDisputeCourt {
     /// @param winner the replica that the loser is held against
     /// @param block the first block whose output differs; 0 also where the lead is to blame
     /// @param withheld bitmap of the winners that let their clock run out
-    /// @param challengerSeconds, respondentSeconds what is left to each side while the other's clock runs
-    /// @param conflictBond, contestBond what the challenger and the contester have staked on it
+    /// @param challengerSeconds, respondentSeconds what was left to each side of a conflict when the other's clock began to run; 0 unless
+    /// Opened or Responding
+    /// @param conflictBond, contestBond what the challenger and the contester have staked on it and not got back or lost yet
     /// @param position which row the challenger asked for
     struct Dispute {
         address challenger;
@@ -204,9 +205,6 @@ interface IDisputeCourt {
 
     /// @notice What `withdraw` would pay `account`.
     function balanceOf(address account) external view returns (uint256);
-
-    /// @notice The sum of all bonds that are still open.
-    function openBonds() external view returns (uint256);
 
     function market() external view returns (IJobMarket);
 

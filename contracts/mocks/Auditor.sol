@@ -25,7 +25,14 @@ contract Auditor {
         returns (uint256 held, uint256 owed)
     {
         held = court.market().token().balanceOf(address(court));
-        owed = court.openBonds();
+        IJobMarket market = court.market();
+        for (uint256 jobId = 1; jobId <= market.jobCount(); ++jobId) {
+            uint8 replicas = market.job(jobId).replicas;
+            for (uint8 loser = 0; loser < replicas; ++loser) {
+                IDisputeCourt.Dispute memory dispute = court.dispute(jobId, loser);
+                owed += uint256(dispute.conflictBond) + dispute.contestBond;
+            }
+        }
         for (uint256 i = 0; i < accounts.length; ++i) owed += court.balanceOf(accounts[i]);
     }
 

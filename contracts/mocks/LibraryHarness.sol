@@ -20,7 +20,7 @@ contract LibraryHarness {
         return TraceLib.depth(count);
     }
 
-    function root(bytes32 value, uint32 index, bytes32[] calldata proof) external pure returns (bytes32) {
+    function root(bytes32 value, uint32 index, bytes32[] calldata proof) external view returns (bytes32) {
         return TraceLib.root(value, index, proof);
     }
 

@@ -82,14 +82,14 @@ def timeout(world: World, job, winner: int = 0):
 class TestGivenAConflict:
     def test_when_rows_are_shown_the_challenger_should_find_the_first_difference(self, world: World, job):
         conflict(world, job)
-        assert (job.dispute(2)["state"], world.court.openBonds()) == (D_OPENED, bond(job))
+        assert (job.dispute(2)["state"], job.dispute(2)["conflictBond"]) == (D_OPENED, bond(job))
         assert world.court.bondOf(job.id) == bond(job)
         for position in (5, 7, 6, 99):
             ask(world, job, position)
             assert job.dispute(2)["state"] == D_RESPONDING
             respond(world, job, position)
         job.pinpoint(2, 0, 6)
-        assert (job.dispute(2)["state"], world.court.openBonds()) == (D_PINPOINTED, 0)
+        assert (job.dispute(2)["state"], job.dispute(2)["conflictBond"]) == (D_PINPOINTED, 0)
         assert world.court.withdraw(world.challenger.pays).return_value == bond(job)
         with refused("NothingToWithdraw", world.challenger):
             world.court.withdraw(world.challenger.pays)

@@ -43,7 +43,6 @@ ABOVE = {
     "finalize3",
     "signed_settlement_total",
     "conflict",
-    "pinpoint_1024",
 }
 LONG = 1024
 
