@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ostraka.chain import Deployment, Market, Sender, connect
+from ostraka.chain import Court, Deployment, Sender, connect
 from ostraka.crypto.keys import load_key
 from ostraka.errors import ConfigError
 from ostraka.model import MAX_MANIFEST_BYTES, AnyManifest, Manifest, load_manifest
@@ -28,7 +28,7 @@ WEIGHTS_TTL_S = 10.0
 class Desk:
     config: OrchestratorConfig
     board: Board
-    market: Market
+    market: Court
     sender: Sender
     store: ContentStore
     _manifests: dict[bytes, AnyManifest] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class Desk:
         """Raises `ChainUnreachable`, `ConfigError` or `Unavailable`: whichever part is missing is named."""
         deployment = Deployment.load(config.profile.deployment)
         web3 = connect(config.profile.chain_url)
-        market = Market(web3, deployment)
+        market = Court(web3, deployment)
         sender = Sender(web3, load_key(config.key))
         if not market.is_orchestrator(sender.address):
             raise ConfigError(f"key {config.key}: {sender.address} is not allowed as an orchestrator by the JobMarket")

@@ -48,6 +48,7 @@ def make_tasks(desk: Desk) -> Celery:
     on_chain("settle", work.settle)
     on_chain("blame", work.blame)
     on_chain("conclude", work.conclude)
+    on_chain("judge", work.judge)
     on_chain("expire", work.expire)
 
     def match(key: str, job_id: int) -> None:

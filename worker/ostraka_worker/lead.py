@@ -146,6 +146,7 @@ class Lead:
             output=result.output,
             trace_root=result.trace_root,
             salt=salt,
+            terms=session.terms.encode(),
         )
         self.records.save(record, digests)
 

@@ -25,10 +25,12 @@ from ostraka.wire.messages import (
     Attested,
     Close,
     Done,
+    GetProducts,
     GetTrace,
     Message,
     Open,
     Probe,
+    Products,
     Route,
     Run,
     Step,
@@ -36,6 +38,7 @@ from ostraka.wire.messages import (
     Token,
     Trace,
     Truncate,
+    decode,
     pack_digests,
 )
 from ostraka.wire.session import SessionState
@@ -88,6 +91,7 @@ class Node:
             Attest: self.attest,
             Close: self.close,
             GetTrace: self.get_trace,
+            GetProducts: self.get_products,
             Probe: self.probe,
         }
 
@@ -231,6 +235,7 @@ class Node:
             output=b"",
             trace_root=b"",
             salt=message.salt,
+            terms=session.terms.encode(),
         )
         await asyncio.to_thread(self.records.save, record, digests)
         return answer
@@ -250,7 +255,15 @@ class Node:
             raise UnknownJob(f"job {message.job_id} replica {message.replica}: this node took no part in it")
         if not await asyncio.to_thread(self.market.is_revealed, message.job_id, message.replica):
             raise BadSignature(f"job {message.job_id} replica {message.replica}: not revealed yet")
-        return Trace(record.tokens, len(digests), digests.shape[1], pack_digests(np.asarray(digests)))
+        packed = pack_digests(np.asarray(digests))
+        return Trace(record.tokens, len(digests), digests.shape[1], packed, record.terms)
+
+    async def get_products(self, message: GetProducts) -> Products:
+        """What this node posted for a stage that it is accused of; public, because it is there to be checked."""
+        kept = await asyncio.to_thread(self.records.products, message.dispute_id, message.side)
+        if kept is None:
+            raise UnknownJob(f"dispute {message.dispute_id}: this node has posted no products for side {message.side}")
+        return decode(kept, Products)
 
     async def probe(self, message: Probe) -> Ack:
         """A peer measures the way to this node."""

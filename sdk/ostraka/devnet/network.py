@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ostraka.chain import Deployment, Market, Sender, connect
+from ostraka.chain import Court, Deployment, Sender, connect
 from ostraka.chain.deploy import deploy
 from ostraka.client.orchestrator import OrchestratorApi
 from ostraka.client.profile import FILE_NAME, Profile, load_profile
@@ -177,9 +177,10 @@ class Devnet:
             report=lambda done, total: self._report("Deploying the contracts", done, total),
         )
         self.deployment.save(self.folder / "deployment.json")
-        self.market = Market(self.web3, self.deployment)
+        self.market = Court(self.web3, self.deployment)
         holders = [(REQUESTER, self.spec.requester_funds)]
         holders += [(FIRST_OPERATOR + i, self.spec.stake) for i in range(len(self.spec.nodes))]
+        holders += [(FIRST_SIGNER + i, self.spec.signer_funds) for i in range(len(self.spec.nodes))]
         for done, (account, amount) in enumerate(holders, 1):
             deployer.send(self.market.transfer(self.key(account).address, amount))
             self._report("Handing out tokens", done, len(holders))
@@ -258,6 +259,8 @@ class Devnet:
         endpoint = f"127.0.0.1:{free_port()}"
         register_node(self.market, operator, signer, endpoint, self.spec.stake)
         self._key_file(f"signer-{index + 1}", FIRST_SIGNER + index)
+        if self.spec.nodes[index].juror:
+            operator.send(self.market.join_lot())
 
     def start_node(self, index: int) -> LocalNode:
         """Starts (or starts again) the worker of a registered node."""
@@ -270,15 +273,15 @@ class Devnet:
             listen = f"127.0.0.1:{free_port()}"
             self._start_link(name, announce, listen, spec)
         command = python(
-            "ostraka.cli", "node", "serve",
+            "ostraka.cli", "node", "serve" if spec.serves else "judge",
             "--profile", str(self.profile_path),
             "--key", str(self.folder / "keys" / f"signer-{index + 1}.key"),
-            "--listen", listen,
-            "--announce", announce,
-            "--memory-mb", str(spec.memory_mb),
             "--threads", str(spec.threads),
             "--state", str(self.folder / name),
         )  # fmt: skip
+        if spec.serves:
+            command += ["--listen", listen, "--announce", announce, "--memory-mb", str(spec.memory_mb)]
+            command += ["--juror"] * spec.juror
         if spec.kernel:
             command += ["--kernel", spec.kernel]
         if spec.fault:
@@ -294,7 +297,7 @@ class Devnet:
 
     def _await_nodes(self) -> None:
         api = OrchestratorApi(self.orchestrator_url)
-        wanted = {n.node_id for n in self.nodes}
+        wanted = {n.node_id for n in self.nodes if n.spec.serves}
         end = time.monotonic() + SERVE_TIMEOUT_S
         try:
             while True:

@@ -150,10 +150,33 @@ class GetTrace(Message, frozen=True):
 
 
 class Trace(Message, frozen=True):
+    """`terms` are the job's, so that whoever recomputes knows how the head sampled; empty from a node that has not kept them."""
+
     tokens: list[int]
     units: int
     borders: int
     digests: bytes
+    terms: bytes = b""
+
+
+class GetProducts(Message, frozen=True):
+    """Anyone → accused node: the products whose root it posted for a side of a dispute."""
+
+    dispute_id: int
+    side: int
+
+
+class Activations(Message, frozen=True):
+    """One row of int8 that a matrix of the block was multiplied with, and the sums over all of its rows, i32 little-endian."""
+
+    op: int
+    limb: int
+    values: bytes
+    sums: bytes
+
+
+class Products(Message, frozen=True):
+    inputs: list[Activations]
 
 
 class Probe(Message, frozen=True):

@@ -13,7 +13,7 @@ from ostraka.cli.devnet import cache_folder
 from ostraka.cli.output import JsonOption, ProfileOption, ostr, out, print_json
 from ostraka.cli.progress import reporter
 from ostraka.errors import UsageError
-from ostraka.model import AnyManifest, GraphManifest
+from ostraka.model import AnyManifest, GraphManifest, Manifest
 
 
 class Weights(StrEnum):
@@ -89,12 +89,13 @@ def publish(
     weights: WeightsOption = Weights.int8,
     profile: ProfileOption = None,
 ) -> None:
-    """Put a model on the market: blocks into the store, its manifest's digest and price on chain."""
-    from ostraka.chain import Sender
+    """Put a model on the market: blocks into the store, its manifest's digest, price and weights' root on chain."""
+    from ostraka.chain import Court, Sender
     from ostraka.client import Client, load_profile
     from ostraka.crypto.keys import load_key
     from ostraka.model import dump_manifest
     from ostraka.store import open_store
+    from ostraka_worker.prepare import weights_root
     from ostraka_worker.prepare_named import files_of, prepare_named
 
     settings = load_profile(profile)
@@ -115,8 +116,11 @@ def publish(
             report("Storing blocks", done, len(cids))
         store.put(dump_manifest(manifest))
         publisher = Sender(client.web3, load_key(key))
-        mined = publisher.send(client.market.publish(manifest, units, price, royalty_bps))
-    out.print(f"{manifest.name} is published as 0x{manifest.digest.hex()} (gas {mined.gas_used})")
+        gas = publisher.send(client.market.publish(manifest, units, price, royalty_bps)).gas_used
+        if isinstance(manifest, Manifest):  # rows of a network's weights have no proof yet: a committee judges these
+            root = weights_root(manifest, kept, lambda d, t: report("Hashing the weights", d, t))
+            gas += publisher.send(Court(client.web3, client.deployment).publish_weights(manifest.digest, root)).gas_used
+    out.print(f"{manifest.name} is published as 0x{manifest.digest.hex()} (gas {gas})")
 
 
 def _units(manifest: AnyManifest, asked: int | None) -> int:
