@@ -175,7 +175,7 @@ def test_logs_are_found_by_range_address_and_topic(web3, market):
     assert len(find({"fromBlock": first, "toBlock": mined[1].block_number, "address": token})) == 2
     assert find({"fromBlock": first, "toBlock": last, "address": market.deployment.address("JobMarket")}) == []
     topics = mined[1].logs[0]["topics"]
-    wanted = {"fromBlock": first, "toBlock": "latest", "topics": [None, None, "0x" + topics[2].hex()]}
+    wanted = {"fromBlock": first, "toBlock": "latest", "topics": [None, None, topics[2]]}
     (found,) = find(wanted)
     assert found["transactionHash"] == mined[1].hash
     assert len(find({**wanted, "topics": [["0x" + topics[0].hex(), "0x" + "00" * 32]]})) == 3
