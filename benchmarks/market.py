@@ -1,6 +1,6 @@
 """Jobs a second of the whole market, three replicas each, and how near that is to what the chain alone can take.
 
-Real workers on a tiny random model, a real orchestrator; once with the embedded parts, once with Ganache, IPFS and Redis. Afterwards the very same
+Real workers on a tiny random model, a real orchestrator; once with embedded parts, once with Ganache, IPFS and Redis. Afterwards the very same
 transactions are sent to a fresh chain of the same kind with nothing else running: the chain's own limit.
 `OSTRAKA_BENCH_JOBS=100` makes it shorter, `OSTRAKA_BENCH=embedded` runs one of `embedded`, `real`, `anvil`.
 """

@@ -59,7 +59,13 @@ def _signed(seen: Any) -> str:
 
 
 def _number(value: Any) -> int:
-    return int.from_bytes(value, "big") if isinstance(value, bytes) else value if isinstance(value, int) else int(value, 16)
+    return (
+        int.from_bytes(value, "big")
+        if isinstance(value, bytes)
+        else value
+        if isinstance(value, int)
+        else int(value, 16)
+    )
 
 
 def send_bare(kind: ChainKind, folder: Path, history: History) -> float:

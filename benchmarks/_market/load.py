@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from ostraka.devnet.spec import ACCOUNTS
 from ostraka.types import OSTR
 
 THREADS = 16
+REPORT_EVERY = 10
 DEADLINE_S = 36_000.0  # far away: the same submissions are sent again to another chain afterwards
 ORCHESTRATOR_PARTS = ("orchestrator", "tasks-chain", "tasks-replicas")
 
@@ -46,7 +48,7 @@ class Load:
 def run_load(network: Devnet, model: str, jobs: int, threads: int = THREADS) -> Load:
     load, lock = Load(), threading.Lock()
     left = iter(range(jobs))
-    with Client(network.profile) as client:
+    with Client(network.profile, busy=True) as client:
         _prepare(client)
         warm = [client.generate(model, "warm", max_tokens=1, chat=False, deadline_s=DEADLINE_S) for _ in range(2)]
         for answer in warm:
@@ -61,6 +63,8 @@ def run_load(network: Devnet, model: str, jobs: int, threads: int = THREADS) -> 
                 client.generate(model, f"{number}", max_tokens=1, chat=False, deadline_s=DEADLINE_S).result()
                 with lock:
                     load.ended_at.append(time.monotonic())
+                    if len(load.ended_at) % REPORT_EVERY == 0:
+                        print(f"{len(load.ended_at)} of {jobs} jobs, {load.seconds:.0f} s", file=sys.stderr)
 
         before = cpu_seconds(network)
         load.first_block, load.began = client.market.block_number() + 1, time.monotonic()
@@ -83,7 +87,5 @@ def cpu_seconds(network: Devnet) -> dict[str, float]:
     found = {"requester": sum(psutil.Process().cpu_times()[:2])}
     for child in network.processes.children:
         process = psutil.Process(child.pid)
-        found[child.name] = sum(
-            sum(member.cpu_times()[:2]) for member in (process, *process.children(recursive=True))
-        )
+        found[child.name] = sum(sum(member.cpu_times()[:2]) for member in (process, *process.children(recursive=True)))
     return found

@@ -6,14 +6,18 @@ import logging
 from dataclasses import dataclass, field
 
 from ostraka.chain import Deployment, Market, Sender, connect
+from ostraka.chain.remember import Remembered
+from ostraka.chain.views import NodeView
 from ostraka.crypto.keys import load_key
 from ostraka.errors import ConfigError
 from ostraka.model import MAX_MANIFEST_BYTES, Manifest, load_manifest
 from ostraka.store import ContentStore, cid_of_digest, open_store
+from ostraka.types import NodeId
 from ostraka_orchestrator.board import Board
 from ostraka_orchestrator.config import OrchestratorConfig
 from ostraka_orchestrator.planner import ModelShape
 
+NODE_S = 2.0
 log = logging.getLogger("ostraka.orchestrator")
 
 
@@ -25,13 +29,18 @@ class Desk:
     sender: Sender
     store: ContentStore
     _manifests: dict[bytes, Manifest] = field(default_factory=dict)
+    _nodes: Remembered[int, NodeView] = field(default_factory=lambda: Remembered(NODE_S))
+
+    def node(self, node_id: int) -> NodeView:
+        """As of a moment ago: what has changed since costs a replica, and the chain refuses what must not be."""
+        return self._nodes.get(node_id, lambda: self.market.node(NodeId(node_id)))
 
     @staticmethod
     def open(config: OrchestratorConfig) -> Desk:
         """Raises `ChainUnreachable`, `ConfigError` or `Unavailable`: whichever part is missing is named."""
         deployment = Deployment.load(config.profile.deployment)
         web3 = connect(config.profile.chain_url)
-        market = Market(web3, deployment)
+        market = Market(web3, deployment).follow_jobs()
         sender = Sender(web3, load_key(config.key))
         if not market.is_orchestrator(sender.address):
             raise ConfigError(f"key {config.key}: {sender.address} is not allowed as an orchestrator by the JobMarket")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 
 from web3 import Web3
 
@@ -10,11 +11,13 @@ from ostraka.chain import abi
 from ostraka.chain import events as ev
 from ostraka.chain.abi import Call
 from ostraka.chain.deployment import Deployment
+from ostraka.chain.job_log import JobFacts, JobLog
 from ostraka.chain.logs import decode_logs
 from ostraka.chain.registries import Registries
 from ostraka.chain.rpc import ask
 from ostraka.chain.transactions import Mined
 from ostraka.chain.views import JobView, MarketParams, RevealView
+from ostraka.crypto.eip712 import assignment_hash
 from ostraka.crypto.trace import Divergence
 from ostraka.errors import UnknownJob
 from ostraka.types import Assignment, JobId, JobState, NodeId, Stage
@@ -41,6 +44,29 @@ class Market(Registries):
     def __init__(self, web3: Web3, deployment: Deployment) -> None:
         super().__init__(web3, deployment)
         self._submissions: dict[int, ev.JobSubmitted] = {}
+        self._log: JobLog | None = None
+
+    def follow_jobs(self) -> Market:
+        """From now on what is asked about jobs of late is answered from their events, which are read once for all of them."""
+        self._log = JobLog(self, self.deployment.block_number)
+        return self
+
+    def job_facts(self, job_id: int) -> JobFacts:
+        """What a job is and what was said of it last. Raises `UnknownJob`."""
+        if self._log is not None:
+            self._log.look()
+            found = self._log.facts(job_id)
+            if found is None:
+                self._log.look(0.0)
+                found = self._log.facts(job_id)
+            if found is not None:
+                return found
+        view = self.job(JobId(job_id))
+        return JobFacts(**{field.name: getattr(view, field.name) for field in dataclasses.fields(JobFacts)})
+
+    def job_time(self) -> int:
+        """The chain's time, as of a moment ago where jobs are followed."""
+        return self.now() if self._log is None else self._log.look()
 
     def is_orchestrator(self, account: str) -> bool:
         return bool(self._read("JobMarket", "isOrchestrator", account))
@@ -86,14 +112,17 @@ class Market(Registries):
         assignment = found.assignment_hash if found else bytes(32)
         return self._call("JobMarket", "reveal", job_id, replica, assignment, units, output, trace_root, salt)
 
-    def finalize(self, job_id: int) -> Call:
-        """With what each replica committed and most revealed, read back from the chain: nothing has to be kept for it."""
+    def finalize(self, job_id: int, known: Mapping[int, Sequence[Stage]] | None = None) -> Call:
+        """With what each replica committed and most revealed, read back from the chain: nothing has to be kept for it.
+
+        `known` are stages by replica that the caller has at hand; they are used where they are what was committed with.
+        """
         events = self.job_events(job_id)
         revealed = _reveals(events)
         hashes = [seen.result_hash for seen in revealed.values()]
         result = max(revealed.values(), key=lambda seen: hashes.count(seen.result_hash), default=None)
         replicas = next(e.replicas for e in events if isinstance(e, ev.JobSubmitted))
-        committed = [self._sealed(events, replica) for replica in range(replicas)]
+        committed = [self._sealed(events, replica, (known or {}).get(replica)) for replica in range(replicas)]
         return self._call("JobMarket", "finalize", job_id, _result(result), committed)
 
     def replace(self, job_id: int) -> Call:
@@ -173,8 +202,12 @@ class Market(Registries):
             challenge_deadline=view[11],
             block_number=submitted.block_number,
             result_hash=bytes(view[17]),
-            stage_lock=int(self._read("JobMarket", "jobLockOf", job_id)),
+            stage_lock=self.stage_lock(job_id),
         )
+
+    def stage_lock(self, job_id: int) -> int:
+        """Wei of stake that each stage of it locks."""
+        return int(self._read("JobMarket", "jobLockOf", job_id))
 
     def is_revealed(self, job_id: int, replica: int) -> bool:
         return bool(any(bytes(self._read("JobMarket", "replica", job_id, replica)[2])))
@@ -198,9 +231,15 @@ class Market(Registries):
         stages = abi.function("JobMarket", "commit", 6).arguments(bytes.fromhex(data[2:]))[2]
         return tuple(Stage(NodeId(n), start, stop, bps) for n, start, stop, bps in stages)
 
-    def _sealed(self, events: list[ev.Event], replica: int) -> tuple[bytes, list[tuple[int, int, int, int]]]:
+    def _sealed(
+        self, events: list[ev.Event], replica: int, known: Sequence[Stage] | None = None
+    ) -> tuple[bytes, list[tuple[int, int, int, int]]]:
         """`IJobs.Sealed`; zero and no stages for a replica that did not commit."""
         event = _commit(events, replica)
+        if event is not None and known is not None:
+            assignment = Assignment(JobId(event.job_id), replica, tuple(known))
+            if assignment_hash(self.domain, assignment) == event.assignment_hash:
+                return (event.commitment, _stages(known))
         return (event.commitment if event else bytes(32), _stages(self._stages_of(event)))
 
     def job_cost(self, job_id: int) -> int:
@@ -229,6 +268,10 @@ class Market(Registries):
         Looks from the newest chain block back to the job's submission: what is asked of the chain grows with the job's age, not with the
         chain's. Empty for a job that was never submitted.
         """
+        if self._log is not None:
+            self._log.look(0.0)
+            if (told := self._log.events(job_id)) is not None:
+                return told
         known = self._submissions.get(job_id)
         first = self.deployment.block_number
         last = self.block_number()
@@ -246,11 +289,20 @@ class Market(Registries):
             last, width = start - 1, width * WIDER
         return found
 
+    def job_logs(self, first: int, last: int) -> list[ev.Event]:
+        """What the market and the court said of any job in chain blocks `first` … `last`."""
+        query = {"fromBlock": hex(first), "toBlock": hex(last), "address": self._job_contracts}
+        return [e for e in decode_logs(ask(self.web3, "eth_getLogs", query)) if hasattr(e, "job_id")]
+
+    @property
+    def _job_contracts(self) -> list[str]:
+        return [self.deployment.address(name) for name in ("JobMarket", "DisputeCourt")]
+
     def _job_logs(self, job_id: int, first: int, last: int) -> list[ev.Event]:
         query = {
             "fromBlock": hex(first),
             "toBlock": hex(last),
-            "address": [self.deployment.address(name) for name in ("JobMarket", "DisputeCourt")],
+            "address": self._job_contracts,
             "topics": [None, "0x" + int(job_id).to_bytes(32, "big").hex()],
         }
         logs = ask(self.web3, "eth_getLogs", query)
@@ -258,7 +310,8 @@ class Market(Registries):
 
     def _submission(self, job_id: int) -> ev.JobSubmitted:
         if job_id not in self._submissions:
-            self.job_events(job_id)
+            found = (e for e in self.job_events(job_id) if isinstance(e, ev.JobSubmitted))
+            self._submissions[job_id] = next(found)
         return self._submissions[job_id]
 
 

@@ -11,7 +11,7 @@ from ostraka.client.text import TextStream
 from ostraka.crypto.eip712 import Receipt, receipt_message, recover
 from ostraka.crypto.trace import output_digest, result_hash
 from ostraka.errors import HashMismatch, JobFailed, OrchestratorUnreachable
-from ostraka.types import JobId, JobState, NodeId
+from ostraka.types import JobState, NodeId
 from ostraka.wire.sampling import GREEDY, Sampling
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Generation:
     def _await_verdict(self) -> None:
         market = self._client.market
         while True:
-            job = market.job(JobId(self.job_id))
+            job = market.job_facts(self.job_id)
             if job.state.agreed or job.state is JobState.FINAL:
                 return
             if job.state.closed:
@@ -150,7 +150,7 @@ class Generation:
 
     def _load(self) -> None:
         market = self._client.market
-        job = market.job(JobId(self.job_id))
+        job = market.job_facts(self.job_id)
         reveals = market.reveals(self.job_id)
         self._status = self._client.orchestrator.job(self.job_id)
         self._hash = job.result_hash
@@ -191,11 +191,13 @@ class Generation:
                     output=bytes.fromhex(row["output"]),
                 )
                 message = receipt_message(market.domain, receipt)
-                valid = recover(message, bytes.fromhex(row["signature"])) == market.signer_of(NodeId(row["node_id"]))
+                valid = recover(message, bytes.fromhex(row["signature"])) == self._client.signer_of(
+                    NodeId(row["node_id"])
+                )
                 if row["countersignature"]:
                     following = rows[(row["stage"] + 1) % len(rows)]["node_id"]
                     counter = recover(message, bytes.fromhex(row["countersignature"]))
-                    valid = valid and counter == market.signer_of(NodeId(following))
+                    valid = valid and counter == self._client.signer_of(NodeId(following))
                 yield ReceiptInfo(
                     replica, receipt.stage, receipt.node_id, receipt.start, receipt.stop, receipt.units, valid
                 )
