@@ -1,7 +1,7 @@
 """Jobs a second of the whole market, three replicas each, and how near that is to what the chain alone can take.
 
-Real workers on a tiny random model, a real orchestrator; once with embedded parts, once with Ganache, IPFS and Redis. Afterwards the very same
-transactions are sent to a fresh chain of the same kind with nothing else running: the chain's own limit.
+Real workers on a tiny random model, a real orchestrator; once with embedded parts, once with Ganache, IPFS and Redis. Afterwards the very
+same transactions are sent to a fresh chain of the same kind with nothing else running: the chain's own limit.
 `OSTRAKA_BENCH_JOBS=100` makes it shorter, `OSTRAKA_BENCH=embedded` runs one of `embedded`, `real`, `anvil`.
 """
 
@@ -55,7 +55,7 @@ def measure(part: str, jobs: int) -> dict[str, Any]:
         with Devnet(spec) as network:
             load = run_load(network, "tiny", jobs)
             history = read_history(network.web3, load.first_block, load.last_block)
-        bare_s = send_bare(spec.chain, folder / "bare", history)
+        bare_s, bare_cpu_s = send_bare(spec.chain, folder / "bare", history)
     window = min(WINDOW, jobs // 2)
     transactions = sum(map(len, history.blocks[history.first_timed :]))
     orchestrator_s = sum(load.cpu_s[part] for part in ORCHESTRATOR_PARTS)
@@ -66,5 +66,6 @@ def measure(part: str, jobs: int) -> dict[str, Any]:
         "late_vs_early": round(load.pace(jobs - window + 1, jobs) / load.pace(1, window), 2),
         "transactions_per_job": round(transactions / jobs, 2),
         "orchestrator_cpu_ms_per_job": round(1000 * orchestrator_s / jobs, 1),
+        "bare_chain_cpu_ms_per_job": round(1000 * bare_cpu_s / jobs, 1),
         "cpu_ms_per_job": {part: round(1000 * seconds / jobs, 1) for part, seconds in load.cpu_s.items()},
     }

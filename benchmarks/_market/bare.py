@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import rlp
 from hexbytes import HexBytes
 from web3 import Web3
@@ -68,8 +69,11 @@ def _number(value: Any) -> int:
     )
 
 
-def send_bare(kind: ChainKind, folder: Path, history: History) -> float:
-    """Seconds that the transactions of the load take. Raises `RuntimeError` for one that the chain does not take as before."""
+def send_bare(kind: ChainKind, folder: Path, history: History) -> tuple[float, float]:
+    """Seconds that the transactions of the load take, and the chain's own CPU seconds for them.
+
+    Raises `RuntimeError` for one that the chain does not take as before.
+    """
     processes = Processes(folder / "logs")
     port = free_port()
     try:
@@ -79,20 +83,25 @@ def send_bare(kind: ChainKind, folder: Path, history: History) -> float:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         connection.connect()
         connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else each request waits 40 ms
-        began = time.monotonic()
+        began, used = time.monotonic(), 0.0
         for index, transactions in enumerate(history.blocks):
             if index == history.first_timed:
-                began = time.monotonic()
+                began, used = time.monotonic(), _cpu(child.pid)
             if not transactions and index < history.first_timed:
                 _ask(connection, "evm_mine", [])
             for transaction in transactions:
                 _ask(connection, "eth_sendRawTransaction", [transaction])
-        seconds = time.monotonic() - began
+        seconds, used = time.monotonic() - began, _cpu(child.pid) - used
         connection.close()
         _check(connect(url), history)
-        return seconds
+        return seconds, used
     finally:
         processes.stop()
+
+
+def _cpu(pid: int) -> float:
+    process = psutil.Process(pid)
+    return sum(sum(member.cpu_times()[:2]) for member in (process, *process.children(recursive=True)))
 
 
 def _check(web3: Web3, history: History) -> None:

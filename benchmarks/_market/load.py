@@ -16,7 +16,7 @@ from ostraka.devnet.spec import ACCOUNTS
 from ostraka.types import OSTR
 
 THREADS = 16
-REPORT_EVERY = 10
+REPORT_EVERY = 100
 DEADLINE_S = 36_000.0  # far away: the same submissions are sent again to another chain afterwards
 ORCHESTRATOR_PARTS = ("orchestrator", "tasks-chain", "tasks-replicas")
 

@@ -135,6 +135,8 @@ def _replica_done(desk: Desk, job_id: int, replica: int, planned: PlannedReplica
 
 def settle(desk: Desk, job_id: int) -> None:
     """Calls `finalize`. Too early is no fault: the service comes back."""
+    if len(desk.market.reveals(job_id)) < desk.market.job_facts(job_id).replicas:
+        desk.market.look_again()
     job = desk.market.job_facts(job_id)
     if job.state.closed or job.state.agreed:
         return

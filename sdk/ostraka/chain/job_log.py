@@ -18,7 +18,7 @@ from ostraka.types import JobState
 
 LOOK_BACK = 256  # chain blocks read at the start, and again after a reorganization
 KEPT = 4_096  # jobs
-FRESH_S = 0.05  # two looks within this are one
+FRESH_S = 0.2  # two looks within this are one
 
 
 class ChainView(Protocol):
@@ -94,10 +94,7 @@ class JobLog:
                     del self._jobs[next(iter(self._jobs))]
             elif job_id in self._jobs:
                 self._jobs[job_id].append(event)
-        if self._chain.block_hash(head.number) == head.hash:
-            self._head = head
-        else:
-            self._head = Head(head.number, b"", head.time)  # it changed meanwhile: the next look starts over
+        self._head = head  # had the chain changed meanwhile, the next look finds that this is not its past
 
 
 def facts(events: Sequence[ev.Event]) -> JobFacts:

@@ -64,6 +64,11 @@ class Market(Registries):
         view = self.job(JobId(job_id))
         return JobFacts(**{field.name: getattr(view, field.name) for field in dataclasses.fields(JobFacts)})
 
+    def look_again(self) -> None:
+        """Where jobs are followed: what is asked next is answered by the chain as it is now, not as it was a moment ago."""
+        if self._log is not None:
+            self._log.look(0.0)
+
     def job_time(self) -> int:
         """The chain's time, as of a moment ago where jobs are followed."""
         return self.now() if self._log is None else self._log.look()
@@ -269,7 +274,7 @@ class Market(Registries):
         chain's. Empty for a job that was never submitted.
         """
         if self._log is not None:
-            self._log.look(0.0)
+            self._log.look()
             if (told := self._log.events(job_id)) is not None:
                 return told
         known = self._submissions.get(job_id)
