@@ -3,7 +3,6 @@ pragma solidity 0.8.28;
 
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
-import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
 import {TraceProofs} from "./court/TraceProofs.sol";
@@ -13,6 +12,7 @@ import {IJobMarket} from "./interfaces/IJobMarket.sol";
 import {IJobs} from "./interfaces/IJobs.sol";
 import {IParams} from "./interfaces/IParams.sol";
 import {IOstrakaToken} from "./interfaces/IOstrakaToken.sol";
+import {AssignmentLib} from "./libraries/AssignmentLib.sol";
 import {PayoutLib} from "./libraries/PayoutLib.sol";
 
 /// @title See IDisputeCourt. Verdicts are carried out by the market, which holds the money.
@@ -21,8 +21,6 @@ contract DisputeCourt is TraceProofs {
 
     uint256 private constant EVERYONE = type(uint256).max;
     uint256 private constant NOBODY = type(uint256).max - 1;
-    bytes32 private constant DOMAIN_TYPEHASH =
-        keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
     bytes32 private constant RECEIPT_TYPEHASH = keccak256(
         "Receipt(uint256 jobId,uint8 replica,uint8 stage,uint64 nodeId,uint16 start,uint16 stop,uint32 units,bytes32 input,bytes32 output)"
     );
@@ -443,9 +441,8 @@ contract DisputeCourt is TraceProofs {
                 output
             )
         );
-        bytes32 domain =
-            keccak256(abi.encode(DOMAIN_TYPEHASH, keccak256("Ostraka"), keccak256("1"), block.chainid, market));
-        (address recovered,,) = ECDSA.tryRecover(MessageHashUtils.toTypedDataHash(domain, structHash), signature);
+        bytes32 digest = AssignmentLib.digestIn(address(market), structHash);
+        (address recovered,,) = ECDSA.tryRecover(digest, signature);
         if (recovered == address(0) || market.nodes().nodeEverOf(recovered) != receipt.nodeId) {
             revert BadReceiptSignature(receipt.nodeId, recovered);
         }

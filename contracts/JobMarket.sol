@@ -5,6 +5,7 @@ import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 
 import {IJobMarket} from "./interfaces/IJobMarket.sol";
+import {IOrchestrators} from "./interfaces/IOrchestrators.sol";
 import {IOstrakaToken} from "./interfaces/IOstrakaToken.sol";
 import {Entries} from "./access/Entries.sol";
 import {JobSettler} from "./JobSettler.sol";
@@ -31,26 +32,22 @@ contract JobMarket is JobViews, Commits, Entries {
     }
 
     /// @inheritdoc IJobMarket
-    function initialize(address court_, address settlement_) external {
+    function initialize(address court_, address settlement_, IOrchestrators orchestrators_) external {
         if (msg.sender != _deployer) revert NotDeployer(msg.sender, _deployer);
         if (court != address(0)) revert AlreadyInitialized(court);
-        if (court_ == address(0) || settlement_ == address(0)) revert ZeroAddress();
+        if (court_ == address(0) || settlement_ == address(0) || address(orchestrators_) == address(0)) {
+            revert ZeroAddress();
+        }
         court = court_;
         settlement = settlement_;
-        emit Initialized(court_, settlement_);
+        orchestrators = orchestrators_;
+        emit Initialized(court_, settlement_, address(orchestrators_));
     }
 
     /// @inheritdoc IJobMarket
     function setOrchestrator(address orchestrator, bool allowed) external onlyOwner {
         if (orchestrator == address(0)) revert ZeroAddress();
-        Orchestrator storage entry = _orchestratorOf[orchestrator];
-        if (entry.number == 0) {
-            if (_orchestratorCount == type(uint16).max) revert TooManyOrchestrators(type(uint16).max);
-            entry.number = ++_orchestratorCount;
-            _orchestrators[entry.number] = orchestrator;
-        }
-
-        entry.allowed = allowed;
+        _enlist(orchestrator).allowed = allowed;
         emit OrchestratorChanged(orchestrator, allowed);
     }
 
@@ -239,14 +236,18 @@ contract JobMarket is JobViews, Commits, Entries {
         uint256 price = uint256(request.replicas) * request.maxUnits * pricePerUnit;
         if (request.priceCap < price) revert PriceCapTooLow(request.priceCap, price);
         if (request.priceCap > type(uint80).max) revert PriceCapTooHigh(request.priceCap, type(uint80).max);
-        Orchestrator memory orchestrator = _orchestratorOf[request.orchestrator];
-        if (!orchestrator.allowed) revert UnknownOrchestrator(request.orchestrator);
+        if (request.orchestrator == address(0)) {
+            made.groups = uint24(block.timestamp);
+        } else {
+            Orchestrator memory orchestrator = _orchestratorOf[request.orchestrator];
+            if (!orchestrator.allowed) revert UnknownOrchestrator(request.orchestrator);
+            made.orchestratorNumber = orchestrator.number;
+        }
         _setTerms(made, request.deadline);
 
         made.requester = msg.sender;
         made.escrow = uint80(request.priceCap);
         made.royaltyBps = royaltyBps;
-        made.orchestratorNumber = orchestrator.number;
         made.maxUnits = uint24(request.maxUnits);
         made.priceGwei = uint40(pricePerUnit / 1 gwei);
         made.state = JobState.Open;

@@ -78,8 +78,9 @@ contract JobSettler is Verdicts {
         _payFees(jobId, entry, fees, replicas.length, left);
     }
 
-    function _checkParties(uint256 jobId, Job storage entry, address requester, address orchestrator) private view {
+    function _checkParties(uint256 jobId, Job storage entry, address requester, address orchestrator) private {
         if (requester != entry.requester) revert NotRequester(jobId, requester, entry.requester);
+        if (entry.orchestratorNumber == 0) return _bind(jobId, entry, orchestrator);
         address named = _orchestrators[entry.orchestratorNumber];
         if (orchestrator != named) revert NotOrchestrator(jobId, orchestrator, named);
     }

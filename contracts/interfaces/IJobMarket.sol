@@ -2,6 +2,7 @@
 pragma solidity 0.8.28;
 
 import {IJobs} from "./IJobs.sol";
+import {IOrchestrators} from "./IOrchestrators.sol";
 
 /// @title JobMarket: escrow, commit, reveal, verdict, pay.
 /// @notice A job runs as R replicas, each a chain of stages on nodes of different operators. Each replica commits to a hash
@@ -10,8 +11,9 @@ import {IJobs} from "./IJobs.sol";
 /// `now < deadline`, what waits for it from `now >= deadline`. The market holds exactly the sum of all balances and of all
 /// jobs' `escrow`.
 interface IJobMarket is IJobs {
-    /// @notice Names the court and the contract that settles by signatures. By the deployer, once.
-    function initialize(address court, address settlement) external;
+    /// @notice Names the court, the contract that settles by signatures, and the one that says whose turn it is. By the
+    /// deployer, once.
+    function initialize(address court, address settlement, IOrchestrators orchestrators) external;
 
     /// @notice Allows or forbids an orchestrator for jobs submitted from now on. By the owner.
     function setOrchestrator(address orchestrator, bool allowed) external;
@@ -23,7 +25,8 @@ interface IJobMarket is IJobs {
     /// @notice Takes a job back while nobody has committed; the whole escrow returns. By the requester.
     function cancel(uint256 jobId) external;
 
-    /// @notice Commits a replica and locks its operators' stake. By the lead: the signer of stage 0's node.
+    /// @notice Commits a replica and locks its operators' stake. By the lead: the signer of stage 0's node. The first commit of a
+    /// job that names no orchestrator binds it to the one that signed, whose turn it must be (IOrchestrators).
     /// @param index which replica, from 0
     /// @param stages tile `[0, blocks)`; their `workBps` add up to 10 000; at most 64
     /// @param orchestratorSignature over `Assignment(jobId, replica, stages)`
@@ -60,7 +63,8 @@ interface IJobMarket is IJobs {
     /// @param replicas what each replica committed with; without stages for one that did not commit
     function finalize(uint256 jobId, Result calldata result, Sealed[] calldata replicas) external;
 
-    /// @notice Pays a job to which nobody has committed as all concerned agreed: without votes, locks or score. By the
+    /// @notice Pays a job to which nobody has committed as all concerned agreed: without votes, locks or score. A job that names no
+    /// orchestrator is bound as by a commit. By the
     /// SignedSettlement, which has checked that requester, orchestrator and all stages' nodes signed.
     /// @param seats operator ids of the stages, replica by replica
     function settleAgreed(

@@ -3,6 +3,7 @@ pragma solidity 0.8.28;
 
 import {IModelRegistry} from "./IModelRegistry.sol";
 import {INodeRegistry} from "./INodeRegistry.sol";
+import {IOrchestrators} from "./IOrchestrators.sol";
 import {IOstrakaToken} from "./IOstrakaToken.sol";
 import {IParams} from "./IParams.sol";
 import {IShardRegistry} from "./IShardRegistry.sol";
@@ -42,7 +43,7 @@ interface IJobs {
     /// @param maxUnits most positions to process
     /// @param priceCap escrow in wei of the token; at least `replicas × maxUnits × pricePerUnit`
     /// @param deadline timestamp before which replicas commit
-    /// @param orchestrator who signs the assignments
+    /// @param orchestrator who signs the assignments; the zero address for whoever's turn it is (IOrchestrators)
     struct SubmitRequest {
         bytes32 modelId;
         bytes32 inputDigest;
@@ -74,6 +75,7 @@ interface IJobs {
         Stage[] stages;
     }
 
+    /// @param orchestrator zero until a job that named none is bound
     /// @param escrow what the job still holds
     /// @param deadline commits are possible before it
     /// @param revealDeadline reveals are possible before it; falls when all replicas commit early; 0 once settled
@@ -126,7 +128,7 @@ interface IJobs {
         uint256 stageLock;
     }
 
-    event Initialized(address indexed court, address indexed settlement);
+    event Initialized(address indexed court, address indexed settlement, address indexed orchestrators);
     event OrchestratorChanged(address indexed orchestrator, bool allowed);
     event JobSubmitted(
         uint256 indexed jobId,
@@ -139,6 +141,8 @@ interface IJobs {
         uint128 priceCap,
         uint64 deadline
     );
+    /// @notice A job that named no orchestrator has one from now on.
+    event OrchestratorBound(uint256 indexed jobId, address indexed orchestrator);
     event ReplicaCommitted(
         uint256 indexed jobId, uint8 indexed replica, address indexed committer, bytes32 assignmentHash, bytes32 commitment
     );
@@ -187,6 +191,7 @@ interface IJobs {
     error NotCourt(address caller, address court);
     error NotSettlement(address caller, address settlement);
     error NotOrchestrator(uint256 jobId, address given, address orchestrator);
+    error NotItsTurn(uint256 jobId, address orchestrator, uint256 since);
     error TooManyOrchestrators(uint256 maxOrchestrators);
     error ZeroAddress();
     error UnknownJob(uint256 jobId);
@@ -243,6 +248,9 @@ interface IJobs {
     function settlement() external view returns (address);
 
     function treasury() external view returns (address);
+
+    /// @notice Who says whose turn it is to match a job that names nobody.
+    function orchestrators() external view returns (IOrchestrators);
 
     function token() external view returns (IOstrakaToken);
 

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.28;
 
+import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
+
 import {IJobs} from "../interfaces/IJobs.sol";
 
 /// @title EIP-712 structs of docs/protocol.md §5, and the commitment of §6.
 library AssignmentLib {
+    bytes32 private constant DOMAIN_TYPEHASH =
+        keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
     bytes32 private constant STAGE_TYPEHASH = keccak256("Stage(uint64 nodeId,uint16 start,uint16 stop,uint16 workBps)");
     bytes32 private constant ASSIGNMENT_TYPEHASH = keccak256(
         "Assignment(uint256 jobId,uint8 replica,Stage[] stages)Stage(uint64 nodeId,uint16 start,uint16 stop,uint16 workBps)"
@@ -26,6 +30,13 @@ library AssignmentLib {
             hashes[i] = keccak256(abi.encode(STAGE_TYPEHASH, stage.nodeId, stage.start, stage.stop, stage.workBps));
         }
         return keccak256(abi.encode(ASSIGNMENT_TYPEHASH, jobId, replica, keccak256(abi.encodePacked(hashes))));
+    }
+
+    /// @notice What is signed for `structHash` in the domain of `market`.
+    function digestIn(address market, bytes32 structHash) internal view returns (bytes32) {
+        bytes32 domain =
+            keccak256(abi.encode(DOMAIN_TYPEHASH, keccak256("Ostraka"), keccak256("1"), block.chainid, market));
+        return MessageHashUtils.toTypedDataHash(domain, structHash);
     }
 
     /// @notice `hashStruct(Attestation)`.

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.28;
 
+import {FrozenWeight} from "./FrozenWeight.sol";
+
 /// @title A Fenwick tree over 4096 leaves that still knows its sums of one and of two rounds ago.
 /// @notice Leaves count from 1. Rounds only grow. A sum can be asked for as it stood when the present round began, or the one before.
 library SumTree {
     uint256 internal constant LEAVES = 4096;
 
-    /// @dev A node is one word: the sum over the leaves `(i - lowest bit of i, i]` now, the sum when the round `changedIn` began,
-    /// the sum when the round before that began, and `changedIn`; 64 bits each, from the lowest.
+    /// @dev A node is a FrozenWeight: the sum over the leaves `(i - lowest bit of i, i]`.
     struct Tree {
         uint256[LEAVES + 1] nodes;
     }
@@ -16,22 +17,13 @@ library SumTree {
     function change(Tree storage tree, uint256 leaf, uint256 less, uint256 more, uint256 round) internal {
         for (uint256 i = leaf; i <= LEAVES; i += i & (~i + 1)) {
             uint256 node = tree.nodes[i];
-            uint256 current = uint64(node);
-            (uint256 before, uint256 earlier, uint256 changedIn) = (uint64(node >> 64), uint64(node >> 128), node >> 192);
-            if (changedIn != round) {
-                earlier = changedIn + 1 == round ? before : current;
-                before = current;
-            }
-            tree.nodes[i] = (current - less + more) | before << 64 | earlier << 128 | round << 192;
+            tree.nodes[i] = FrozenWeight.changed(node, FrozenWeight.current(node) - less + more, round);
         }
     }
 
     /// @notice The sum over node `i` when `round` began.
     function sum(Tree storage tree, uint256 i, uint256 round) internal view returns (uint256) {
-        uint256 node = tree.nodes[i];
-        uint256 changedIn = node >> 192;
-        if (changedIn < round) return uint64(node);
-        return uint64(changedIn == round ? node >> 64 : node >> 128);
+        return FrozenWeight.at(tree.nodes[i], round);
     }
 
     /// @notice The leaf that the `ticket`-th unit of weight falls on, counting from 0, when `round` began.

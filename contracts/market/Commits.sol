@@ -26,7 +26,7 @@ abstract contract Commits is IJobMarket, Ledger, EIP712 {
         if (_has(entry.committed, index)) revert AlreadyCommitted(jobId, index);
         _checkTiling(entry.blocks, stages);
         bytes32 assignment = AssignmentLib.hashAssignment(jobId, index, stages);
-        _checkOrchestrator(entry, assignment, orchestratorSignature);
+        _checkOrchestrator(jobId, entry, assignment, orchestratorSignature);
         uint32[] memory ids =
             _checkNodes(entry.modelId, stages, nodeSignatures, AssignmentLib.hashAttestation(assignment, commitment));
         _checkSeats(jobId, entry, ids);
@@ -47,9 +47,11 @@ abstract contract Commits is IJobMarket, Ledger, EIP712 {
         }
     }
 
-    function _checkOrchestrator(Job storage entry, bytes32 structHash, bytes calldata signature) internal view {
+    /// @dev Where the job is bound to nobody yet, to whoever signed.
+    function _checkOrchestrator(uint256 jobId, Job storage entry, bytes32 structHash, bytes calldata signature) private {
         address recovered = _recover(structHash, signature);
         uint16 number = entry.orchestratorNumber;
+        if (number == 0) return _bind(jobId, entry, recovered);
         if (_orchestratorOf[recovered].number != number) {
             revert BadOrchestratorSignature(recovered, _orchestrators[number]);
         }

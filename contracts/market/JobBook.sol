@@ -4,6 +4,7 @@ pragma solidity 0.8.28;
 import {IJobs} from "../interfaces/IJobs.sol";
 import {IModelRegistry} from "../interfaces/IModelRegistry.sol";
 import {INodeRegistry} from "../interfaces/INodeRegistry.sol";
+import {IOrchestrators} from "../interfaces/IOrchestrators.sol";
 import {IOstrakaToken} from "../interfaces/IOstrakaToken.sol";
 import {IParams} from "../interfaces/IParams.sol";
 import {IShardRegistry} from "../interfaces/IShardRegistry.sol";
@@ -20,7 +21,8 @@ abstract contract JobBook is IJobs {
 
     /// @dev Three slots; commit, reveal and the count of votes work on the second. `state` is only ever Open, Agreed or what
     /// closed the job; the clock and the bitmaps say the rest. `groups` holds three bits a replica: the first replica that
-    /// revealed the same result, whose `resultHash` is stored for all of them. `phaseDeadline` ends the reveal phase, and the
+    /// revealed the same result, whose `resultHash` is stored for all of them; while no orchestrator is bound (number 0) it holds the
+    /// second of submission instead, its lowest 24 bits. `phaseDeadline` ends the reveal phase, and the
     /// challenge phase once the job is Agreed.
     struct Job {
         address requester;
@@ -72,6 +74,8 @@ abstract contract JobBook is IJobs {
     address public court;
     /// @inheritdoc IJobs
     address public settlement;
+    /// @inheritdoc IJobs
+    IOrchestrators public orchestrators;
 
     /// @inheritdoc IJobs
     uint64 public jobCount;
@@ -99,6 +103,26 @@ abstract contract JobBook is IJobs {
         token = vault.token();
         treasury = treasury_;
         params = params_;
+    }
+
+    /// @dev Binds a job that names nobody to `account`, if it is its turn.
+    function _bind(uint256 jobId, Job storage entry, address account) internal {
+        // `groups` is a clock of 24 bits here, which has gone round once at most: no job waits for half a year.
+        uint256 since = block.timestamp - (block.timestamp + (1 << 24) - entry.groups) % (1 << 24);
+        if (!orchestrators.mayAssign(account, since)) revert NotItsTurn(jobId, account, since);
+
+        entry.orchestratorNumber = _enlist(account).number;
+        entry.groups = 0;
+        emit OrchestratorBound(jobId, account);
+    }
+
+    /// @dev The account's entry; with a number, given the first time.
+    function _enlist(address account) internal returns (Orchestrator storage entry) {
+        entry = _orchestratorOf[account];
+        if (entry.number != 0) return entry;
+        if (_orchestratorCount == type(uint16).max) revert TooManyOrchestrators(type(uint16).max);
+        entry.number = ++_orchestratorCount;
+        _orchestrators[entry.number] = account;
     }
 
     /// @dev A job on which votes are still taken or to be counted.

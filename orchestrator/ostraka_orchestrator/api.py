@@ -18,9 +18,11 @@ from ostraka.wire.job_input import MAX_INPUT_BYTES, decode_input
 from ostraka_orchestrator.board import PREFIX, Heartbeat
 from ostraka_orchestrator.desk import Desk
 from ostraka_orchestrator.metrics import Metrics
+from ostraka_orchestrator.roster import to_probe
 from ostraka_orchestrator.state import State
 
 MAX_HEARTBEAT_BYTES = 4096
+MAX_LINKS = 32
 MAX_CONTENT_BYTES = 16 << 20  # manifests and tokenizers, not weights
 CLOCK_SKEW_S = 30
 
@@ -65,7 +67,11 @@ def make_api(desk: Desk, state: Callable[[], State], metrics: Metrics) -> FastAP
         body = await read(request, MAX_HEARTBEAT_BYTES)
         beat = check_heartbeat(body, request.headers.get("x-ostraka-signature", ""), state(), desk.market.now())
         await asyncio.to_thread(desk.board.beat, beat, desk.config.heartbeat_ttl_s)
-        return {"placement": await asyncio.to_thread(desk.board.placement, beat.node_id)}
+        beats = {**await asyncio.to_thread(desk.beats), beat.node_id: beat}
+        return {
+            "placement": await asyncio.to_thread(desk.board.placement, beat.node_id),
+            "probe": to_probe(beats, beat.node_id, beat.time),
+        }
 
     @app.get("/v1/nodes")
     async def nodes() -> list[dict[str, Any]]:
@@ -143,6 +149,10 @@ def check_heartbeat(body: bytes, signature: str, state: State, now: float) -> He
         raise BadFrame(f"heartbeat: its time {beat.time} is {abs(beat.time - now):.0f} s off; set the clock")
     if not (beat.speed > 0 and beat.memory_bytes > 0):
         raise BadFrame(f"heartbeat: speed {beat.speed} and memory_bytes {beat.memory_bytes} must be positive")
+    if len(beat.links) > MAX_LINKS or not all(0 <= us < 10**8 and 0 < width < 2**50 for _, us, width in beat.links):
+        raise BadFrame(
+            f"heartbeat: links must be at most {MAX_LINKS} rows of node, µs below 10^8, bytes per second above 0"
+        )
     return beat
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -16,9 +17,13 @@ import msgspec
 import redis
 
 from ostraka.errors import Unavailable
+from ostraka.types import NodeId
+from ostraka_orchestrator.planner import Timing, Weights
 
 JOB_TTL_S = 86_400
 HOLD_TTL_S = 15
+SERVED_S = 3_600
+TIMINGS_KEPT = 256
 PREFIX = "ostraka:"
 
 
@@ -35,6 +40,9 @@ class Heartbeat(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     simd: str = ""
     threads: int = 1
     busy: int = 0
+    links: list[
+        tuple[int, int, int]
+    ] = []  # (node, latency in µs, bytes per second): what this node has measured of late
 
 
 class PlannedReplica(msgspec.Struct, frozen=True):
@@ -93,6 +101,44 @@ class Board:
     def placement(self, node_id: int) -> tuple[str, int, int] | None:
         value = self.redis.get(f"{PREFIX}placement:{node_id}")
         return msgspec.json.decode(value, type=tuple[str, int, int]) if value else None
+
+    def placements(self, node_ids: Iterable[int]) -> dict[int, tuple[str, int, int]]:
+        """Of those that have one."""
+        ids = list(node_ids)
+        values = self.redis.mget([f"{PREFIX}placement:{i}" for i in ids]) if ids else []
+        return {i: msgspec.json.decode(v, type=tuple[str, int, int]) for i, v in zip(ids, values, strict=True) if v}
+
+    def add_served(self, node_id: int, work: float) -> None:
+        """Multiply–adds that a node has done, by the hour."""
+        key = f"{PREFIX}served:{int(time.time()) // SERVED_S}"
+        self.redis.hincrbyfloat(key, str(node_id), work)
+        self.redis.expire(key, 3 * SERVED_S)
+
+    def served(self) -> dict[NodeId, float]:
+        """Multiply–adds by node, in this hour and the one before."""
+        hour, work = int(time.time()) // SERVED_S, dict[NodeId, float]()
+        for key in (hour - 1, hour):
+            for node_id, done in self.redis.hgetall(f"{PREFIX}served:{key}").items():
+                work[NodeId(int(node_id))] = work.get(NodeId(int(node_id)), 0.0) + float(done)
+        return work
+
+    def add_timing(self, model: bytes, timing: Timing) -> None:
+        """How long a request took, beside what was foretold. The newest `TIMINGS_KEPT` of each model are kept."""
+        key = f"{PREFIX}timings:{model.hex()}"
+        self.redis.lpush(key, msgspec.json.encode(timing))
+        self.redis.ltrim(key, 0, TIMINGS_KEPT - 1)
+
+    def timings(self, model: bytes) -> list[Timing]:
+        raw: Any = self.redis.lrange(f"{PREFIX}timings:{model.hex()}", 0, -1)
+        return [msgspec.json.decode(row, type=Timing) for row in raw]
+
+    def set_weights(self, model: bytes, weights: Weights) -> None:
+        self.redis.set(f"{PREFIX}weights:{model.hex()}", msgspec.json.encode(weights))
+
+    def weights(self, model: bytes) -> Weights:
+        """What the planner has learnt for this model; plain weights before that."""
+        value = self.redis.get(f"{PREFIX}weights:{model.hex()}")
+        return msgspec.json.decode(value, type=Weights) if value else Weights()
 
     # ── jobs ──
 

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,12 +34,18 @@ class Only(StrEnum):
     replicas = "replicas"
 
 
+class Placement(StrEnum):
+    replicas = "replicas"
+    latency = "latency"
+    throughput = "throughput"
+
+
 def register(root: typer.Typer) -> None:
     root.add_typer(app, name="orchestrator")
     root.command()(simulate)
 
 
-def _config(profile: Path | None, key: Path, queue: str, port: int = 0, threads: int = 8):  # type: ignore[no-untyped-def]
+def _config(profile: Path | None, key: Path, queue: str, port: int = 0, threads: int = 8) -> OrchestratorConfig:
     from ostraka_orchestrator.config import OrchestratorConfig
 
     if not queue.startswith(("redis://", "rediss://", "unix://")):
@@ -53,13 +60,24 @@ def serve(
     profile: ProfileOption = None,
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 0,
     announce: Annotated[Path | None, typer.Option(help="Write the address here once requests are taken.")] = None,
+    placement: Annotated[
+        Placement, typer.Option(help="What new chains of nodes are good at; `latency` weighs measured links.")
+    ] = Placement.replicas,
+    rebalance_s: Annotated[float, typer.Option(min=1, help="Seconds between looks whether nodes should move.")] = 30.0,
+    settle_s: Annotated[float, typer.Option(min=0, help="Wait so long for more newcomers before placing them.")] = 2.0,
 ) -> None:
     """Watch the chain, answer requesters and nodes, hand work to the queue."""
     from ostraka_orchestrator.service import serve as run
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    asyncio.run(run(_config(profile, key, queue, port), announce))
+    config = replace(
+        _config(profile, key, queue, port),
+        mode=placement.value,
+        rebalance_s=rebalance_s,
+        settle_placement_s=settle_s,
+    )
+    asyncio.run(run(config, announce))
 
 
 @app.command()
@@ -127,7 +145,8 @@ def status(profile: ProfileOption = None, as_json: JsonOption = False) -> None:
         return
     out.print(f"chain block     {seen['chain_block']}")
     out.print(
-        f"nodes           {seen['nodes_serving']} serving, {seen['nodes_beating']} heard of, {seen['nodes_registered']} registered"
+        f"nodes           {seen['nodes_serving']} serving, {seen['nodes_beating']} heard of, {seen['nodes_registered']} registered; "
+        f"work by speed × stake: Jain's index {seen['fairness']:.2f}"
     )
     for title, part in (
         ("jobs", seen["jobs"]),

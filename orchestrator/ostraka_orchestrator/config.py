@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ostraka.client.profile import Profile
+from ostraka_orchestrator.placing import Mode
 
 
 @dataclass(frozen=True)
@@ -23,3 +24,7 @@ class OrchestratorConfig:
     task_threads: int = 8  # replicas that are streamed at once
     heartbeat_ttl_s: int = 15  # a node that is silent for longer gets no work
     settle_placement_s: float = 2.0  # wait this long for more newcomers before placing them: more to choose from
+    rebalance_s: float = 30.0  # between looks whether nodes should move; lower it where nodes come and go by the minute
+    mode: Mode = (
+        "replicas"  # what new chains are good at; `latency` weighs links, `throughput` serves many requests at once
+    )

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from ostraka.chain import Deployment, Market, Sender, connect
 from ostraka.chain.remember import Remembered
@@ -12,13 +15,16 @@ from ostraka.crypto.keys import load_key
 from ostraka.errors import ConfigError
 from ostraka.model import MAX_MANIFEST_BYTES, Manifest, load_manifest
 from ostraka.store import ContentStore, cid_of_digest, open_store
-from ostraka.types import NodeId
-from ostraka_orchestrator.board import Board
+from ostraka.types import OSTR, NodeId
+from ostraka_orchestrator.board import Board, Heartbeat
 from ostraka_orchestrator.config import OrchestratorConfig
-from ostraka_orchestrator.planner import ModelShape
+from ostraka_orchestrator.planner import ModelShape, Weights
 
 NODE_S = 2.0
 log = logging.getLogger("ostraka.orchestrator")
+STAKE_TTL_S = 60.0
+BEATS_TTL_S = 1.0
+WEIGHTS_TTL_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,7 @@ class Desk:
     store: ContentStore
     _manifests: dict[bytes, Manifest] = field(default_factory=dict)
     _nodes: Remembered[int, NodeView] = field(default_factory=lambda: Remembered(NODE_S))
+    _answers: dict[str, tuple[float, Any]] = field(default_factory=dict)
 
     def node(self, node_id: int) -> NodeView:
         """As of a moment ago: what has changed since costs a replica, and the chain refuses what must not be."""
@@ -54,6 +61,27 @@ class Desk:
             data = self.store.get(cid_of_digest(model_id), max_bytes=MAX_MANIFEST_BYTES)
             self._manifests[model_id] = load_manifest(data)
         return self._manifests[model_id]
+
+    def stake_units(self, operator: str) -> float:
+        """OSTR that an operator has staked; looked up once a minute."""
+        staked = self._kept(f"stake:{operator}", STAKE_TTL_S, lambda: self.market.account(operator).staked)
+        return max(int(staked), 1) / OSTR
+
+    def beats(self) -> dict[int, Heartbeat]:
+        """Heartbeats of this second: for what does not need the newest."""
+        found: dict[int, Heartbeat] = self._kept("beats", BEATS_TTL_S, self.board.heartbeats)
+        return found
+
+    def weights(self, model_id: bytes) -> Weights:
+        """What the planner has learnt for a model, looked up every few seconds."""
+        found: Weights = self._kept(f"weights:{model_id.hex()}", WEIGHTS_TTL_S, lambda: self.board.weights(model_id))
+        return found
+
+    def _kept(self, key: str, ttl_s: float, ask: Callable[[], Any]) -> Any:
+        now = time.monotonic()
+        if key not in self._answers or self._answers[key][0] < now:
+            self._answers[key] = now + ttl_s, ask()
+        return self._answers[key][1]
 
     def shape(self, model_id: bytes) -> ModelShape:
         blocks = self.manifest(model_id).blocks

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter as Count
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from ostraka_orchestrator.board import Board
+from ostraka_orchestrator.board import Board, Heartbeat
 from ostraka_orchestrator.queue import QUEUES
+from ostraka_orchestrator.roster import fairness, profile
 from ostraka_orchestrator.state import State
 from ostraka_orchestrator.tally import Tally
 
@@ -18,8 +19,11 @@ from ostraka_orchestrator.tally import Tally
 class Metrics:
     """Counts of this process beside what state and board say at the time of asking."""
 
-    def __init__(self, state: Callable[[], State], board: Board) -> None:
-        self._state, self._board, self._tally = state, board, Tally(board)
+    def __init__(
+        self, state: Callable[[], State], board: Board, stake: Callable[[str], float] = lambda operator: 1.0
+    ) -> None:
+        """`stake` gives an operator's, in any unit."""
+        self._state, self._board, self._stake, self._tally = state, board, stake, Tally(board)
         self.registry = CollectorRegistry()
         self.tick_seconds = Histogram(
             "ostraka_tick_seconds", "One look at the chain with what followed from it.", registry=self.registry
@@ -43,6 +47,7 @@ class Metrics:
             "nodes_registered": len(state.nodes),
             "nodes_beating": len(beats),
             "nodes_serving": sum(beat.span is not None for beat in beats.values()),
+            "fairness": round(self._fairness(state, beats), 4),
             "jobs": dict(sorted(jobs.items())),
             "tasks_waiting": self._tally.waiting(QUEUES),
             "tasks": {f"{task} {outcome}": count for (task, outcome), count in sorted(self._tally.counts().items())},
@@ -51,6 +56,10 @@ class Metrics:
                 for letter in self._tally.dead()
             ],
         }
+
+    def _fairness(self, state: State, beats: Mapping[int, Heartbeat]) -> float:
+        known = [(beat, state.nodes[i].operator) for i, beat in beats.items() if i in state.nodes]
+        return fairness([profile(beat, who, self._stake(who)) for beat, who in known], self._board.served())
 
 
 class _Now:
@@ -66,6 +75,7 @@ class _Now:
             ("nodes_registered", "Nodes on the register."),
             ("nodes_beating", "Nodes that are heard of."),
             ("nodes_serving", "Nodes whose blocks are loaded and claimed."),
+            ("fairness", "Jain's index of the last hours' work against work due by speed and stake: 1 is even."),
         ):
             yield GaugeMetricFamily(f"ostraka_{name}", what, value=seen[name])
         yield _labelled(GaugeMetricFamily, "ostraka_jobs", "Jobs by state.", "state", seen["jobs"])

@@ -17,7 +17,6 @@ import uvicorn
 from kombu.exceptions import OperationalError
 
 from ostraka.errors import ChainUnreachable, OstrakaError
-from ostraka.types import NodeId
 from ostraka_orchestrator.api import make_api
 from ostraka_orchestrator.board import Seen
 from ostraka_orchestrator.config import OrchestratorConfig
@@ -25,7 +24,7 @@ from ostraka_orchestrator.decide import Command, Match, Windows, decide, next_re
 from ostraka_orchestrator.desk import Desk, log
 from ostraka_orchestrator.follow import Follower
 from ostraka_orchestrator.metrics import Metrics
-from ostraka_orchestrator.planner import NodeProfile, place
+from ostraka_orchestrator.placer import Placer
 from ostraka_orchestrator.queue import make_queue
 from ostraka_orchestrator.state import State
 
@@ -59,12 +58,11 @@ class Service:
     desk: Desk
     state: State = field(default_factory=State)
     _asked: Asked = field(default_factory=Asked)
-    _newcomers: frozenset[int] = frozenset()
-    _newcomers_since: float = 0.0
 
     def __post_init__(self) -> None:
         self.queue = make_queue(self.desk.config.queue_url)
-        self.metrics = Metrics(lambda: self.state, self.desk.board)
+        self.placer = Placer(self.desk)
+        self.metrics = Metrics(lambda: self.state, self.desk.board, self.desk.stake_units)
         params = self.desk.market.params()
         self.windows = Windows(params.reveal_window_s, params.challenge_window_s)
         self.state = State(next_block=self.desk.market.deployment.block_number)
@@ -82,7 +80,7 @@ class Service:
             if not (isinstance(command, Match) and seen[command.job_id].planned):
                 self.hand_out(command)
         self._run_again(seen)
-        self.place_newcomers(time.monotonic())
+        self.placer.look(self.state, time.monotonic())
 
     def catch_up(self) -> None:
         """Applies all events up to the newest confirmed chain block, and undoes what a reorganization took back."""
@@ -105,27 +103,6 @@ class Service:
         if self._asked.ask(command.key, ASK_AGAIN_S):
             name = type(command).__name__.lower()
             self.queue.send_task(name, args=[command.key, *vars(command).values()])
-
-    def place_newcomers(self, now: float) -> None:
-        """Gives blocks to nodes that have none, once no more have come for a moment."""
-        board = self.desk.board
-        beats = board.heartbeats()
-        waiting = {
-            i for i, b in beats.items() if b.span is None and board.placement(i) is None and i in self.state.nodes
-        }
-        if waiting != self._newcomers:
-            self._newcomers, self._newcomers_since = frozenset(waiting), now
-        if not waiting or not self.state.models or now - self._newcomers_since < self.desk.config.settle_placement_s:
-            return
-        model_id = list(self.state.models)[-1]  # the newest; which model a node should serve is a later question
-        profiles = [
-            NodeProfile(NodeId(i), self.state.nodes[i].operator, beats[i].memory_bytes, beats[i].speed)
-            for i in sorted(waiting)
-        ]
-        spans = place(self.desk.shape(model_id), profiles)
-        for node_id, span in spans.items():
-            board.set_placement(node_id, model_id.hex(), span.start, span.stop)
-            log.info("node %d: blocks %s of %s", node_id, span, self.state.models[model_id].name)
 
 
 async def serve(config: OrchestratorConfig, announce: Path | None = None) -> None:

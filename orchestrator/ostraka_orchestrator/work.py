@@ -14,25 +14,26 @@ from ostraka.wire.grpc_transport import BlockingPeer
 from ostraka.wire.messages import Done, GetTrace, Route, Run, Token, Trace, unpack_digests
 from ostraka_orchestrator.board import PlannedReplica
 from ostraka_orchestrator.desk import Desk, log
-from ostraka_orchestrator.planner import NodeProfile, choose_routes
+from ostraka_orchestrator.planner import Costs, Ends, NodeProfile, choose_routes, timing, weighed
+from ostraka_orchestrator.roster import connect, profile
 
 RUN_TIMEOUT_S = 3_000.0
 CONNECT_TIMEOUT_S = 2.0
 TRACE_TIMEOUT_S = 30.0
+TOKENS_TIMED = 8  # a shorter answer says too little about a position
 
 
 def serving_nodes(desk: Desk, model_id: bytes) -> list[NodeProfile]:
     """Nodes that beat, serve this model and are active on chain."""
     found = []
-    for beat in desk.board.heartbeats().values():
-        if beat.span is None or beat.span[0] != model_id.hex():
-            continue
+    beats = desk.board.heartbeats()
+    placements = desk.board.placements(beats)
+    for beat in beats.values():
+        if beat.span is None or beat.span[0] != model_id.hex() or placements.get(beat.node_id, beat.span) != beat.span:
+            continue  # one that should move gets no more work: it moves once it has none
         node = desk.node(beat.node_id)
         if node.status is NodeStatus.ACTIVE:
-            span = BlockSpan(beat.span[1], beat.span[2])
-            found.append(
-                NodeProfile(NodeId(beat.node_id), node.operator, beat.memory_bytes, beat.speed, beat.endpoint, span)
-            )
+            found.append(profile(beat, node.operator, desk.stake_units(node.operator)))
     return found
 
 
@@ -44,9 +45,12 @@ def match(desk: Desk, job_id: int) -> bool:
     seed = desk.market.block_hash(job.block_number + 1)  # a chain block that nobody knew when the job was submitted
     if seed is None or job.state is not JobState.OPEN:
         return False
-    nodes = serving_nodes(desk, job.model_id)
+    nodes, links, home = connect(serving_nodes(desk, job.model_id), desk.board.heartbeats())
+    nodes, links = weighed(nodes, links, desk.weights(job.model_id))
     try:
-        routes = choose_routes(desk.shape(job.model_id), nodes, job.replicas, seed)
+        routes = choose_routes(
+            desk.shape(job.model_id), nodes, job.replicas, seed, links, home, served=desk.board.served()
+        )
     except NoRoute as error:
         desk.board.tell(job_id, {"type": "waiting", "message": str(error)})
         return False
@@ -81,7 +85,7 @@ def run_replica(desk: Desk, job_id: int, replica: int, claimed: list[int] | None
                     told = {"type": "token", "replica": replica, "index": event.index, "token": event.token}
                     desk.board.tell(job_id, told)
             else:
-                _replica_done(desk, job_id, replica, planned, event)
+                _replica_done(desk, job_id, replica, planned, event, job.model_id, claimed)
                 return list(event.tokens)
         raise PeerFault("the lead ended the stream without a result")
     except OstrakaError as error:
@@ -105,7 +109,15 @@ def _forget_dead(desk: Desk, planned: PlannedReplica) -> None:
             desk.board.forget(node_id)
 
 
-def _replica_done(desk: Desk, job_id: int, replica: int, planned: PlannedReplica, done: Done) -> None:
+def _replica_done(
+    desk: Desk,
+    job_id: int,
+    replica: int,
+    planned: PlannedReplica,
+    done: Done,
+    model_id: bytes,
+    claimed: list[int] | None,
+) -> None:
     receipts = [
         {
             "stage": r.stage,
@@ -130,7 +142,22 @@ def _replica_done(desk: Desk, job_id: int, replica: int, planned: PlannedReplica
         "bytes_sent": done.bytes_sent,
     }
     desk.board.put_replica(job_id, replica, value)
+    shape = desk.shape(model_id)
+    for node_id, start, stop, _ in planned.stages:
+        desk.board.add_served(node_id, float(done.units * shape.span_work(BlockSpan(start, stop))))
+    if claimed is None and len(done.tokens) >= TOKENS_TIMED:
+        _record_timing(desk, model_id, planned, done.decode_seconds / (len(done.tokens) - 1))
     desk.board.tell(job_id, {"type": "committed", "replica": replica, "units": done.units})
+
+
+def _record_timing(desk: Desk, model_id: bytes, planned: PlannedReplica, took_s: float) -> None:
+    """Seconds a position, beside what plain weights would have said of this route."""
+    nodes, links, home = connect(serving_nodes(desk, model_id), desk.board.heartbeats())
+    index = {int(n.node_id): at for at, n in enumerate(nodes)}
+    if all(node_id in index for node_id, *_ in planned.stages):
+        costs = Costs(desk.shape(model_id), tuple(nodes), links, Ends(region=home))
+        chosen = [index[node_id] for node_id, start, stop, _ in planned.stages for _ in range(start, stop)]
+        desk.board.add_timing(model_id, timing(costs, chosen, took_s))
 
 
 def settle(desk: Desk, job_id: int) -> None:

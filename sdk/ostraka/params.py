@@ -44,6 +44,12 @@ class Params:
     epoch_grace_s: int = 3_600  # after an orchestrator's last deadline, before anyone may settle an epoch
     voucher_thaw_s: int = 86_400  # a receiver has so long to collect what its payer takes back
     callback_gas: int = 1_000_000  # the most that a callback may ask for
+    orchestrator_min_stake: int = 10_000 * OSTR  # wei; 64 of them fill all places, until somebody stakes more
+    orchestrator_epoch_s: int = (
+        3_600  # one order of orchestrators; far longer than it takes to ask for its seed and draw it
+    )
+    orchestrator_takeover_s: int = 180  # the next in order may match a job that waited so long for its first commit
+    orchestrator_places: int = 64
     possession_window_s: int = 3_600  # to answer a possession challenge; well below the unbonding period
     possession_cooldown_s: int = 6 * 3_600  # after an answer, before the same claim may be challenged again
     possession_bond: int = OSTR // 10  # wei; what an answered challenge costs its challenger
@@ -71,6 +77,9 @@ PRESETS: dict[str, Params] = {
         proof_s=60,
         epoch_grace_s=120,
         voucher_thaw_s=600,
+        orchestrator_min_stake=1_000 * OSTR,
+        orchestrator_epoch_s=600,
+        orchestrator_takeover_s=20,
         possession_window_s=120,
         possession_cooldown_s=600,
     ),
@@ -98,6 +107,9 @@ PRESETS: dict[str, Params] = {
         appeal_bond=OSTR,
         epoch_grace_s=30,
         voucher_thaw_s=60,
+        orchestrator_min_stake=100 * OSTR,
+        orchestrator_epoch_s=60,
+        orchestrator_takeover_s=10,
         possession_window_s=30,
         possession_cooldown_s=60,
     ),

@@ -99,6 +99,15 @@ class ChallengeState(IntEnum):
     VOID = 4
 
 
+class OrchestratorStatus(IntEnum):
+    """Mirrors `IOrchestrators.Status`."""
+
+    NONE = 0
+    ACTIVE = 1
+    LEAVING = 2
+    JAILED = 3
+
+
 class NodeStatus(IntEnum):
     """Mirrors `INodeRegistry.NodeStatus`."""
 

@@ -128,14 +128,15 @@ class TestGivenASilentReplica:
 class TestGivenTheMarketsIntroductions:
     def test_when_they_come_twice_or_from_a_stranger_they_should_be_refused(self, world: World):
         with refused("NotDeployer", world.stranger, world.deployer):
-            world.market.initialize(world.court, world.settlement, world.stranger.pays)
+            world.market.initialize(world.court, world.settlement, world.guild, world.stranger.pays)
         with refused("AlreadyInitialized", world.court):
-            world.market.initialize(world.court, world.settlement, world.deployer.pays)
+            world.market.initialize(world.court, world.settlement, world.guild, world.deployer.pays)
         deploy = world.deployer.account.deploy
         fresh = deploy(world.project.JobMarket, world.settler)
-        for court, settlement in ((ZERO, world.settlement), (world.court, ZERO)):
+        three = (world.court, world.settlement, world.guild)
+        for missing in range(3):
             with refused("ZeroAddress"):
-                fresh.initialize(court, settlement, world.deployer.pays)
+                fresh.initialize(*(ZERO if i == missing else it for i, it in enumerate(three)), world.deployer.pays)
 
     def test_when_a_stranger_calls_what_only_they_may_it_should_be_refused(self, world: World):
         job = world.submit()

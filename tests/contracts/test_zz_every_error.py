@@ -19,6 +19,7 @@ INTERFACES = (
     "PaymentVouchers",
     "EpochSettler",
     "ResultInbox",
+    "Orchestrators",
     "Sortition",
     "Adjudicator",
     "BlockRandomness",

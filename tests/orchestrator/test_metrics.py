@@ -68,6 +68,15 @@ def test_prometheus_reads_what_is_so(board):
     assert samples["ostraka_tick_seconds_count",] == 1
 
 
+def test_work_is_held_against_speed_and_stake(board):
+    for node_id, speed in ((1, 10.0), (2, 30.0)):
+        board.beat(Heartbeat(node_id, f"h:{node_id}", 10, speed, 0, span=("ab", 0, 4)), 60)
+        board.add_served(node_id, speed)
+    assert Metrics(lambda: STATE, board).snapshot()["fairness"] == 1.0
+    stakes = {"a": 3.0, "b": 1.0}
+    assert Metrics(lambda: STATE, board, stakes.__getitem__).snapshot()["fairness"] == pytest.approx(0.8)
+
+
 def test_long_work_and_verdicts_wait_in_queues_of_their_own(board):
     queue = make_queue(board.url)
     queue.send_task("replica", args=[1, 0, None])

@@ -67,6 +67,8 @@ TESTS = {
     "Committee": ("adjudicator",),
     "Sortition": ("sortition",),
     "SumTree": ("sortition",),
+    "FrozenWeight": ("sortition", "orchestrators"),
+    "Orchestrators": ("orchestrators",),
     "DotLib": ("adjudicator",),
     "BlockRandomness": ("sortition",),
     "ResultInbox": ("inbox",),

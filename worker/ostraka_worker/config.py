@@ -14,6 +14,9 @@ class WorkerConfig:
     key: Path  # the node's hot signer key; the operator's cold key stays off this machine
     state: Path  # commitments and traces are kept here; losing it can cost the job lock
     listen: str = "127.0.0.1:0"  # host:port for other nodes; 0.0.0.0:PORT to be reached from other machines
+    announce: str = (
+        ""  # host:port where others reach this node, if that is another than `listen`: behind a router or a proxy
+    )
     memory_bytes: int = 256 << 20  # how much of the model this node may hold
     cache_bytes: int = 4 << 30  # disk for fetched blocks; more lets a node change its span without fetching again
     threads: int = 1  # torch threads; more than the free cores makes everything slower

@@ -30,6 +30,7 @@ from ostraka.wire.messages import (
     GetTrace,
     Message,
     Open,
+    Probe,
     Route,
     Run,
     Step,
@@ -48,6 +49,7 @@ from ostraka_worker.sessions import Runner, Session, StageLike
 
 MAX_SESSIONS = 64
 MAX_CAPACITY = 1 << 16
+MAX_PROBE_BYTES = 1 << 20
 OPEN_TIMEOUT_S = 30.0
 LOCK_S, FREE_S = 60.0, 2.0  # how long what a job locks, and what stake is free, are remembered
 
@@ -76,6 +78,16 @@ class Node:
         self._runner = Runner(stage, self._executor)
 
     @property
+    def speed(self) -> float | None:
+        """Multiply–adds per second that its blocks have shown; None before they have."""
+        return self._runner.speed if self._runner else None
+
+    def stop_serving(self) -> None:
+        """Gives the weights back. Sessions are refused until the next `serve_stage`; there must be none."""
+        assert not self._sessions
+        self.model_id, self._runner = None, None
+
+    @property
     def unary(self) -> dict[type[Message], object]:
         return {
             Open: self.open,
@@ -84,6 +96,7 @@ class Node:
             Attest: self.attest,
             Close: self.close,
             GetTrace: self.get_trace,
+            Probe: self.probe,
         }
 
     @property
@@ -257,6 +270,12 @@ class Node:
         if not await asyncio.to_thread(self.market.is_revealed, message.job_id, message.replica):
             raise BadSignature(f"job {message.job_id} replica {message.replica}: not revealed yet")
         return Trace(record.tokens, len(digests), digests.shape[1], pack_digests(np.asarray(digests)))
+
+    async def probe(self, message: Probe) -> Ack:
+        """A peer measures the way to this node."""
+        if len(message.payload) > MAX_PROBE_BYTES:
+            raise BadFrame(f"probe: {len(message.payload)} bytes, at most {MAX_PROBE_BYTES} are taken")
+        return Ack()
 
     # ── for the lead ──
 

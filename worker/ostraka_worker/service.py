@@ -7,7 +7,8 @@ import logging
 import os
 import signal
 import time
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -18,7 +19,7 @@ from eth_account.messages import encode_defunct
 from ostraka.chain import Deployment, Market, Sender, connect
 from ostraka.crypto.canonical import canonical_json
 from ostraka.crypto.keys import Key, load_key
-from ostraka.errors import ConfigError, HashMismatch, OstrakaError, StakeTooLow, TransactionFailed, UsageError
+from ostraka.errors import ConfigError, HashMismatch, OstrakaError, StakeTooLow, UsageError
 from ostraka.model import MAX_MANIFEST_BYTES, Manifest, chunk_root, load_manifest
 from ostraka.store import CachedStore, ContentStore, LocalStore, cid_of_digest, open_store
 from ostraka.types import OSTR, BlockSpan, ModelId, NodeId
@@ -30,6 +31,7 @@ from ostraka_worker.faults import Fault
 from ostraka_worker.kernels.gemm import Kernel
 from ostraka_worker.kernels.probe import pick_kernel
 from ostraka_worker.lead import Lead
+from ostraka_worker.links import Prober
 from ostraka_worker.measure import measure_speed
 from ostraka_worker.node import Node
 from ostraka_worker.possession import Responder
@@ -66,6 +68,9 @@ class Service:
     responder: Responder
     endpoint: str = ""
     span: tuple[ModelId, BlockSpan] | None = None
+    prober: Prober = field(default_factory=Prober)
+    _taking: asyncio.Task[None] | None = None
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)  # there is news to beat at once
 
     @staticmethod
     def open(config: WorkerConfig) -> Service:
@@ -146,7 +151,13 @@ class Service:
         self.sender.send(self.market.claim(self.node_id, model_id, span))
 
     async def take(self, model_id: ModelId, span: BlockSpan) -> None:
+        """Fetches, loads and claims a span in place of the one there is, which is let go first: memory holds one."""
+        before, self.span = self.span, None
+        if before is not None:
+            self.node.stop_serving()
         stage, manifest = await asyncio.to_thread(self.load, model_id, span)
+        if before is not None and before[0] != model_id:
+            await asyncio.to_thread(self.sender.send, self.market.release(self.node_id, before[0]))
         await asyncio.to_thread(self.claim, model_id, span)
         self.responder.watch(model_id)
         self.node.serve_stage(stage, model_id, len(manifest.blocks), manifest.arch.vocab, manifest.arch.context)
@@ -172,13 +183,14 @@ class Service:
                 "node_id": self.node_id,
                 "endpoint": self.endpoint,
                 "memory_bytes": self.config.memory_bytes,
-                "speed": int(self.speed),
+                "speed": int(self.node.speed or self.speed),  # what its blocks have shown, before that the start-up's
                 "time": int(time.time()),
                 "span": span,
                 "kernel": self.kernel.name,
                 "simd": torch.backends.cpu.get_cpu_capability(),
                 "threads": self.config.threads,
                 "busy": self.node.busy,
+                "links": self.prober.rows(),
             }
         )
 
@@ -191,6 +203,26 @@ class Service:
         reply: dict[str, Any] = answer.json()
         return reply
 
+    def follow(self, placement: Any) -> None:
+        """Takes the span that the orchestrator names, beside the heartbeats; a node that moves first ends what it has begun."""
+        if not placement or (self._taking is not None and not self._taking.done()):
+            return
+        model, start, stop = placement
+        wanted = ModelId(bytes.fromhex(model)), BlockSpan(start, stop)
+        if wanted != self.span and not (self.span is not None and self.node.busy):
+            self._taking = asyncio.create_task(self._take(*wanted))
+
+    async def _take(self, model_id: ModelId, span: BlockSpan) -> None:
+        try:
+            await self.take(model_id, span)
+            self._changed.set()
+        except OstrakaError as error:
+            log.error("%s", error)
+            await asyncio.sleep(RETRY_S)
+        except Exception:
+            log.exception("taking %s broke", span)
+            await asyncio.sleep(RETRY_S)
+
     async def loop(self) -> None:
         """Beats for ever. Whatever goes wrong is logged and tried again: a node must not die of a bad minute."""
         async with httpx.AsyncClient(base_url=self.config.profile.orchestrator_url, timeout=10.0) as http:
@@ -199,19 +231,16 @@ class Service:
                 try:
                     await self.node.reap(asyncio.get_running_loop().time() - SESSION_IDLE_S)
                     reply = await self.beat(http)
-                    if reply["placement"] and self.span is None:
-                        model, start, stop = reply["placement"]
-                        await self.take(ModelId(bytes.fromhex(model)), BlockSpan(start, stop))
-                        pause = 0.0
+                    self.prober.look_at([(int(node), str(endpoint)) for node, endpoint in reply.get("probe", [])])
+                    self.follow(reply["placement"])
                 except httpx.HTTPError as error:
                     log.warning("orchestrator at %s: %s", self.config.profile.orchestrator_url, error)
-                except TransactionFailed as error:
-                    log.error("%s", error)
-                    pause = RETRY_S
                 except OstrakaError as error:
                     log.error("%s", error)
                     pause = RETRY_S
-                await asyncio.sleep(pause)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._changed.wait(), pause)
+                self._changed.clear()
 
 
 async def serve(config: WorkerConfig) -> None:
@@ -221,7 +250,7 @@ async def serve(config: WorkerConfig) -> None:
     if not host or not port.isdigit():
         raise ConfigError(f"listen: {config.listen!r}; write host:port")
     server, bound = await serve_grpc(host, int(port), service.node.unary, service.node.streaming)  # type: ignore[arg-type]
-    service.endpoint = f"{host}:{bound}"
+    service.endpoint = config.announce or f"{host}:{bound}"
     service.node.lead.resume()
     log.info("node %d (%s) listens on %s", service.node_id, service.key.address, service.endpoint)
     stop = asyncio.Event()

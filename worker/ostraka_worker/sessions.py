@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
@@ -16,7 +18,7 @@ import numpy.typing as npt
 from ostraka.crypto.trace import Digests
 from ostraka.errors import BadFrame, PeerUnreachable
 from ostraka.model import Manifest
-from ostraka.types import Assignment
+from ostraka.types import Assignment, BlockSpan
 from ostraka.wire.grpc_transport import Peer
 from ostraka.wire.job_input import JobTerms
 from ostraka.wire.messages import (
@@ -35,6 +37,8 @@ from ostraka_worker.drive import DigestLog
 from ostraka_worker.faults import Fault
 
 STEP_TIMEOUT_S = 120.0
+STEPS_KEPT, STEPS_NEEDED = 64, 8
+LEAST_WORK = 1 << 20  # multiply–adds a position: a fraction of one small layer
 Rows = npt.NDArray[np.uint8]
 
 
@@ -102,12 +106,25 @@ class Runner:
     def __init__(self, stage: StageLike, executor: Executor) -> None:
         self.stage = stage
         self._executor = executor
+        self._seconds: deque[float] = deque(maxlen=STEPS_KEPT)
+
+    @property
+    def speed(self) -> float | None:
+        """Multiply–adds per second of the last few positions that came alone (their median), with all that a step takes here besides.
+
+        None before a handful have, and for a span of next to no work, which says nothing about others.
+        """
+        work = self.stage.manifest.work_of(BlockSpan(self.stage.start, self.stage.stop))
+        if len(self._seconds) < STEPS_NEEDED or work < LEAST_WORK:
+            return None
+        return work / float(np.median(self._seconds))
 
     async def step(
         self, session: Session, position: int, tokens: Sequence[int] | None, rows: Rows | None, sample_from: int
     ) -> tuple[list[int], Digests]:
         """Sampled tokens, and digests of borders start+1 … B: this node's and all behind it."""
         session.touched = asyncio.get_running_loop().time()
+        began = time.perf_counter()
         async with session.lock:
             count = len(tokens) if tokens is not None else len(rows) if rows is not None else 0
             state = session.state.step(position, count)
@@ -119,6 +136,8 @@ class Runner:
             session.state = state  # not before: rows that the engine refuses leave the session as it was
             session.inputs.append(incoming)
             session.outputs.append(result.digests)
+            if count == 1:
+                self._seconds.append(time.perf_counter() - began)
             if session.next_peer is None:
                 return [int(t) for t in result.tokens], result.digests
             message = Step(session.id, position, count, sample_from, result.rows.tobytes())

@@ -44,18 +44,21 @@ class Links:
 
     @staticmethod
     def probed(regions: int, probes: Iterable[tuple[int, int, float, float]], unknown: tuple[float, float]) -> Links:
-        """From measurements (region, region, latency_s, bytes_per_s), either way; medians, since single probes lie.
+        """From measurements (from region, to region, latency_s, bytes_per_s); medians, since single probes lie. Where only the way back
+        was measured, it stands for the way there.
 
         `unknown` (latency, bandwidth) stands where nothing was measured: choose it poor, so that nobody gains by staying silent.
         """
         found: dict[tuple[int, int], list[tuple[float, float]]] = {}
         for a, b, latency, bandwidth in probes:
-            found.setdefault((min(a, b), max(a, b)), []).append((latency, bandwidth))
+            found.setdefault((a, b), []).append((latency, bandwidth))
         latency_s = np.full((regions, regions), unknown[0])
         bytes_per_s = np.full((regions, regions), unknown[1])
         for (a, b), rows in found.items():
-            latency_s[a, b] = latency_s[b, a] = np.median([r[0] for r in rows])
-            bytes_per_s[a, b] = bytes_per_s[b, a] = np.median([r[1] for r in rows])
+            middle = np.median([r[0] for r in rows]), np.median([r[1] for r in rows])
+            latency_s[a, b], bytes_per_s[a, b] = middle
+            if (b, a) not in found:
+                latency_s[b, a], bytes_per_s[b, a] = middle
         return Links(latency_s, bytes_per_s)
 
 

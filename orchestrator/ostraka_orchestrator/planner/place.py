@@ -56,19 +56,23 @@ def _split_in_order(shape: ModelShape, nodes: Sequence[NodeProfile]) -> tuple[fl
 
 def place(shape: ModelShape, waiting: Sequence[NodeProfile]) -> dict[NodeId, BlockSpan]:
     """Spans for as many waiting nodes as form whole chains. A node that is left out keeps waiting."""
-    pool = sorted(waiting, key=lambda n: (-n.memory_bytes, -n.speed, n.node_id))
     placed: dict[NodeId, BlockSpan] = {}
-    while pool:
-        chain = [pool[0]]
-        spans = split(shape, chain)
-        while spans is None and len(chain) < len(pool):
-            rest = [n for n in pool if n not in chain]
-            # the smallest single helper that completes the chain, else the roomiest and on
-            fitting = ((n, split(shape, [*chain, n])) for n in reversed(rest))
-            helper, spans = next(((n, s) for n, s in fitting if s is not None), (rest[0], None))
-            chain.append(helper)
-        if spans is None:
-            break
-        placed |= spans
-        pool = [n for n in pool if n not in chain]
+    while chain := next_chain(shape, [n for n in waiting if n.node_id not in placed]):
+        placed |= chain
     return placed
+
+
+def next_chain(shape: ModelShape, waiting: Sequence[NodeProfile]) -> dict[NodeId, BlockSpan]:
+    """One whole chain of a few of these nodes; empty where they form none."""
+    pool = sorted(waiting, key=lambda n: (-n.memory_bytes, -n.speed, n.node_id))
+    if not pool:
+        return {}
+    chain = pool[:1]
+    spans = split(shape, chain)
+    while spans is None and len(chain) < len(pool):
+        rest = [n for n in pool if n not in chain]
+        # the smallest single helper that completes the chain, else the roomiest and on
+        fitting = ((n, split(shape, [*chain, n])) for n in reversed(rest))
+        helper, spans = next(((n, s) for n, s in fitting if s is not None), (rest[0], None))
+        chain.append(helper)
+    return spans or {}

@@ -21,7 +21,7 @@ from ostraka.types import BlockSpan, NodeId
 from ostraka_orchestrator.planner.flow import flow_bound, greatest_flow, pipes, rate
 from ostraka_orchestrator.planner.links import Floats
 from ostraka_orchestrator.planner.shape import ModelShape, NodeProfile
-from ostraka_orchestrator.planner.spread import SHARPNESS, Filling, Spans, spread, swarm_flow
+from ostraka_orchestrator.planner.spread import SHARPNESS, Filling, Spans, spread, swarm_flow, tree
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,8 @@ def rebalance(
     loading: Sequence[NodeProfile] = (),
 ) -> list[Move]:
     """The moves to begin now, newcomers first. `nodes` with a span serve it; those in `loading` fetch theirs and are left alone."""
+    if flow_bound(shape, [*nodes, *loading]) == 0:
+        return []  # not even all together hold the model: blocks would be fetched for nothing
     waiting = [n for n in nodes if n.span is None]
     coming = [n for n in (*nodes, *loading) if n.span is not None]
     after = _newcomers(shape, coming, waiting) if coming else spread(shape, waiting)
@@ -78,11 +80,17 @@ def _move(shape: ModelShape, node: NodeProfile, span: BlockSpan) -> Move:
 
 
 def _filling(shape: ModelShape, serving: Sequence[NodeProfile], among: Sequence[NodeProfile]) -> Filling:
-    filling = Filling(shape, flow_bound(shape, among))
+    filling = Filling(shape, flow_bound(shape, among), _family(shape, serving))
     for node in serving:
         if node.span is not None:
             filling.rates[node.span.start : node.span.stop] += rate(shape, node, node.span)
     return filling
+
+
+def _family(shape: ModelShape, serving: Sequence[NodeProfile]) -> list[BlockSpan]:
+    """The tree; where spans are served that are none of its (a small swarm in whole chains), only those: others would not meet them."""
+    family, used = tree(shape), {n.span for n in serving if n.span is not None}
+    return family if used <= set(family) else sorted(used)
 
 
 def _newcomers(shape: ModelShape, serving: Sequence[NodeProfile], waiting: Sequence[NodeProfile]) -> Spans:

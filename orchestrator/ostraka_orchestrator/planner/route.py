@@ -53,7 +53,7 @@ def choose_routes(
     most = 0
     for draw in range(DRAWS):
         stretch = np.array([1 + SPREAD * _unit(seed, draw, n.node_id) for n in serving])
-        paths = _disjoint(router, replicas, region, work, stretch)
+        paths = disjoint_paths(router, replicas, region, work, stretch)
         if len(paths) == replicas:
             return [_stages(router, path) for path in sorted(paths, key=lambda p: p.seconds)]
         most = max(most, len(paths))
@@ -69,7 +69,10 @@ def _unit(seed: bytes, draw: int, node_id: NodeId) -> float:
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
-def _disjoint(router: Router, replicas: int, region: int, served: Floats | None, stretch: Floats) -> list[Path]:
+def disjoint_paths(
+    router: Router, replicas: int, region: int = 0, served: Floats | None = None, stretch: Floats | None = None
+) -> list[Path]:
+    """At most so many paths without a common operator, the best first. Greedy, so now and then one fewer than there are."""
     paths: list[Path] = []
     used: set[str] = set()
     while len(paths) < replicas:

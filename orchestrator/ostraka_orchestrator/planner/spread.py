@@ -45,10 +45,11 @@ def _unevenness(shape: ModelShape, span: BlockSpan, at: int) -> tuple[float, int
 
 
 class Filling:
-    """Rates of blocks as nodes are put on spans of a tree and taken away again."""
+    """Rates of blocks as nodes are put on spans of a family and taken away again."""
 
-    def __init__(self, shape: ModelShape, scale: float) -> None:
-        self.spans = tree(shape)
+    def __init__(self, shape: ModelShape, scale: float, spans: Sequence[BlockSpan] | None = None) -> None:
+        """`spans` is the family, by default the tree."""
+        self.spans = tree(shape) if spans is None else list(spans)
         self.sizes = np.array([shape.span_bytes(s) for s in self.spans])
         self.work = np.array([max(shape.span_work(s), 1) for s in self.spans], dtype=float)
         blocks = np.arange(shape.blocks)

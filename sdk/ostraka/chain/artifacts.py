@@ -24,6 +24,7 @@ CONTRACTS = (
     "JobMarket",
     "SignedSettlement",
     "BlockRandomness",
+    "Orchestrators",
     "Sortition",
     "Adjudicator",
     "DisputeCourt",

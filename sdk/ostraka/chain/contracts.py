@@ -52,6 +52,10 @@ class Contracts:
         block = ask(self.web3, "eth_getBlockByNumber", "latest", False)
         return Head(int(block["number"], 16), bytes.fromhex(block["hash"][2:]), int(block["timestamp"], 16))
 
+    def block_time(self, number: int) -> int:
+        """Chain second of a chain block that there is; of a job's `block_number`: when it was submitted."""
+        return int(ask(self.web3, "eth_getBlockByNumber", hex(number), False)["timestamp"], 16)
+
     def block_hash(self, number: int) -> bytes | None:
         """None while there is no such chain block yet."""
         try:

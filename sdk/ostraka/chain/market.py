@@ -13,6 +13,7 @@ from ostraka.chain.abi import Call
 from ostraka.chain.deployment import Deployment
 from ostraka.chain.job_log import JobFacts, JobLog
 from ostraka.chain.logs import decode_logs
+from ostraka.chain.orchestrators import ANYBODY, Orchestrators
 from ostraka.chain.registries import Registries
 from ostraka.chain.rpc import ask
 from ostraka.chain.transactions import Mined
@@ -38,7 +39,7 @@ _OPERATIONS: dict[type[ev.Event], str] = {
 }
 
 
-class Market(Registries):
+class Market(Registries, Orchestrators):
     """All contracts of one deployment."""
 
     def __init__(self, web3: Web3, deployment: Deployment) -> None:
@@ -88,8 +89,9 @@ class Market(Registries):
         max_units: int,
         price_cap: int,
         deadline: int,
-        orchestrator: str,
+        orchestrator: str = ANYBODY,
     ) -> Call:
+        """Without an orchestrator whoever's turn it is may match the job (`Orchestrators`)."""
         request = (model_id, input_digest, replicas, max_units, price_cap, deadline, orchestrator)
         return self._call("JobMarket", "submit", request)
 

@@ -22,7 +22,15 @@ from ostraka.types import OSTR
 
 SUPPLY = 1_000_000_000 * OSTR
 NOBODY = "0x" + "00" * 20
-PAUSABLE = ("StakeVault", "NodeRegistry", "ModelRegistry", "ShardRegistry", "JobMarket", "EpochSettler")
+PAUSABLE = (
+    "StakeVault",
+    "NodeRegistry",
+    "ModelRegistry",
+    "ShardRegistry",
+    "JobMarket",
+    "EpochSettler",
+    "Orchestrators",
+)
 MODULES = (
     "JobMarket",
     "NodeRegistry",
@@ -127,6 +135,7 @@ class Plan:
             "JobMarket": (at["JobSettler"],),
             "SignedSettlement": (at["JobMarket"],),
             "BlockRandomness": (params.seed_delay_blocks, params.seed_lifetime_blocks),
+            "Orchestrators": (at["JobMarket"], at["BlockRandomness"], orchestrator_terms(params)),
             "Sortition": (at["StakeVault"], at["BlockRandomness"], params.round_blocks, params.juror_weight),
             "Adjudicator": (at["JobMarket"], at["Sortition"], adjudication_rules(params)),
             "DisputeCourt": (at["JobMarket"], at["Adjudicator"]),
@@ -140,7 +149,7 @@ class Plan:
         at = self.contracts
         return [
             Call("StakeVault", "initialize", ([at[name] for name in MODULES if name != "JobMarket"],)),
-            Call("JobMarket", "initialize", (at["DisputeCourt"], at["SignedSettlement"])),
+            Call("JobMarket", "initialize", (at["DisputeCourt"], at["SignedSettlement"], at["Orchestrators"])),
             Call("NodeRegistry", "initialize", (at["ShardRegistry"], at["JobMarket"])),
             Call("Adjudicator", "initialize", (at["DisputeCourt"],)),
             *(Call("JobMarket", "setOrchestrator", (o, True)) for o in self.orchestrators),
@@ -183,6 +192,17 @@ def adjudication_rules(params: Params) -> tuple[int, ...]:
         params.proof_s,
         params.juror_bond,
         params.appeal_bond,
+    )
+
+
+def orchestrator_terms(params: Params) -> tuple[int, ...]:
+    """In the order of `IOrchestrators.Terms`."""
+    return (
+        params.orchestrator_min_stake,
+        params.orchestrator_epoch_s,
+        params.orchestrator_takeover_s,
+        params.unbonding_period_s,
+        params.orchestrator_places,
     )
 
 

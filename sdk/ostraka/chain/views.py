@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ostraka.types import BlockSpan, ChallengeState, JobState, NodeStatus
+from ostraka.types import BlockSpan, ChallengeState, JobState, NodeStatus, OrchestratorStatus
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,27 @@ class AccountView:
     locked: int
     unbonding: int
     unlock_at: int
+
+
+@dataclass(frozen=True)
+class OrchestratorView:
+    """One that is registered. `unlock_at` is 0 unless it leaves."""
+
+    account: str
+    stake: int
+    unlock_at: int
+    status: OrchestratorStatus
+
+
+@dataclass(frozen=True)
+class OrchestratorTerms:
+    """Fixed at deployment. Stake in wei, times in seconds."""
+
+    min_stake: int
+    epoch_s: int
+    takeover_s: int
+    unbonding_s: int
+    max_members: int
 
 
 @dataclass(frozen=True)

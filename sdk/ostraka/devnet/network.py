@@ -233,6 +233,8 @@ class Devnet:
             python(
                 "ostraka.cli", "orchestrator", "serve", *common,
                 "--port", str(self.spec.orchestrator_port), "--announce", str(announce),
+                "--placement", self.spec.placement, "--rebalance-s", str(self.spec.rebalance_s),
+                "--settle-s", str(self.spec.settle_s),
             ),
         )  # fmt: skip
         for kind in ("chain", "replicas"):
@@ -266,11 +268,16 @@ class Devnet:
         signer = self.key(FIRST_SIGNER + index).address
         node_id = self.market.node_of_signer(signer)
         name = f"node-{index + 1}"
+        listen = announce = self.market.endpoint(node_id)
+        if spec.far:
+            listen = f"127.0.0.1:{free_port()}"
+            self._start_link(name, announce, listen, spec)
         command = python(
             "ostraka.cli", "node", "serve",
             "--profile", str(self.profile_path),
             "--key", str(self.folder / "keys" / f"signer-{index + 1}.key"),
-            "--listen", self.market.endpoint(node_id),
+            "--listen", listen,
+            "--announce", announce,
             "--memory-mb", str(spec.memory_mb),
             "--threads", str(spec.threads),
             "--state", str(self.folder / name),
@@ -282,6 +289,11 @@ class Devnet:
         child = self.processes.start(name, command, spec.environment(cpu_flags()))
         operator = self.key(FIRST_OPERATOR + index).address
         return LocalNode(index, node_id, spec, operator, child)
+
+    def _start_link(self, name: str, listen: str, target: str, spec: NodeSpec) -> None:
+        limits = ["--latency-ms", str(spec.latency_ms), *(["--mbit", str(spec.mbit)] if spec.mbit else [])]
+        command = python("ostraka.devnet.shaped_link", "--listen", listen, "--target", target, *limits)
+        self.processes.start(f"link-of-{name}", command)
 
     def _await_nodes(self) -> None:
         api = OrchestratorApi(self.orchestrator_url)

@@ -35,6 +35,12 @@ class NodeSpec:
     kernel: str = ""  # native, int8, fp32 or cuda; empty leaves it to the probe
     twins: bool = True  # whether it may use the C twins of the kernels
     fault: str = ""
+    latency_ms: float = 0.0  # of the link to it, one way; 0 with `mbit` 0 is no link at all, only loopback
+    mbit: float = 0.0  # Mbit/s of that link, each way; 0 does not limit it
+
+    @property
+    def far(self) -> bool:
+        return bool(self.latency_ms or self.mbit)
 
     def environment(self, cpu_flags: frozenset[str]) -> dict[str, str]:
         """What makes the process of this node as the spec says, on a CPU with `cpu_flags`.
@@ -88,5 +94,8 @@ class DevnetSpec:
     chain: ChainKind = "embedded"
     store: StoreKind = "local"
     queue: QueueKind = "embedded"
+    placement: str = "replicas"  # what the orchestrator's placement is good at: replicas, latency or throughput
+    rebalance_s: float = 30.0
+    settle_s: float = 2.0
     orchestrator_port: int = 0
     chain_port: int = 0

@@ -153,6 +153,12 @@ class Trace(Message, frozen=True):
     digests: bytes
 
 
+class Probe(Message, frozen=True):
+    """Node → node: how far is it, how wide is the way? The answer is an `Ack`; the payload is thrown away."""
+
+    payload: bytes
+
+
 M = TypeVar("M")
 _encoder = msgspec.msgpack.Encoder()
 

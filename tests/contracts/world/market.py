@@ -26,6 +26,10 @@ POSSESSION = (400, 300, OSTR // 10, OSTR // 2, 1_000)  # window, cooldown, bond,
 PARAMS = (200, 300, 10, 5_000, 3_000, 10, 86_400, 300, 600, 200, 1_000)
 MIN_WINDOW, MAX_WINDOW, REVEAL_WINDOW, CHALLENGE_WINDOW, RESPONSE_WINDOW, BOND_BPS = PARAMS[5:]
 RULES = Rules(PARAMS[0], ROYALTY_BPS, *PARAMS[1:5])
+SEED_DELAY, SEED_LIFETIME = 1, 8
+# least stake, epoch, takeover, unbonding, places
+TERMS = (5 * OSTR, 1_000, 60, 2_500, 3)
+MIN_STAKE, EPOCH, TAKEOVER, ORCHESTRATOR_UNBONDING, PLACES = TERMS
 MODEL = sha(b"manifest")
 INPUT = sha(b"input")
 
@@ -81,9 +85,11 @@ class World:
         self.settlement = deploy(project.SignedSettlement, self.market)
         modules = [self.nodes, self.shards, *self.deploy_adjudicator(deploy)]
         self.court = deploy(project.DisputeCourt, self.market, self.adjudicator)
+        self.dice = deploy(project.BlockRandomness, SEED_DELAY, SEED_LIFETIME)
+        self.guild = deploy(project.Orchestrators, self.market, self.dice, TERMS)
         self.auditor = deploy(project.Auditor)
         self.vault.initialize(modules, self.deployer.pays)
-        self.market.initialize(self.court, self.settlement, self.deployer.pays)
+        self.market.initialize(self.court, self.settlement, self.guild, self.deployer.pays)
         self.nodes.initialize(self.shards, self.market, self.deployer.pays)
         self.market.setOrchestrator(self.orchestrator.address, True, self.deployer.pays)
         self.market_domain = Domain(self.chain_id, self.market.address)
@@ -252,18 +258,21 @@ class Job:
         commitment = self.world.market_domain.commitment(self.id, index, lead, trace.hash, trace.root, salt)
         return Replica(nodes, stages, trace, salt, commitment)
 
-    def signatures(self, index: int, replica: Replica, domain: Domain | None = None) -> tuple[bytes, list[bytes]]:
+    def signatures(
+        self, index: int, replica: Replica, domain: Domain | None = None, by: Actor | None = None
+    ) -> tuple[bytes, list[bytes]]:
         domain = domain or self.world.market_domain
         assignment = domain.assignment(self.id, index, replica.stages)
         attestation = domain.attestation(bytes(assignment.body), replica.commitment)
         return (
-            sign(self.world.orchestrator.key, assignment),
+            sign((by or self.world.orchestrator).key, assignment),
             [sign(node.signer.key, attestation) for node in replica.nodes],
         )
 
-    def commit(self, index: int, trace: Trace | None = None, **plan):
+    def commit(self, index: int, trace: Trace | None = None, by: Actor | None = None, **plan):
+        """`by` is the orchestrator that signs."""
         replica = self.plan(index, trace, **plan)
-        return self.send_commit(index, replica, *self.signatures(index, replica))
+        return self.send_commit(index, replica, *self.signatures(index, replica, by=by))
 
     def send_commit(self, index: int, replica: Replica, orchestrator_signature, node_signatures, sender=None):
         sent = self.world.market.commit(

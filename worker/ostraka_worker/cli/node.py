@@ -66,6 +66,9 @@ def serve(
     key: Annotated[Path, typer.Option(help="Key file of the node's signer.")],
     state: Annotated[Path, typer.Option(help="Folder for commitments and traces; losing it can cost the job lock.")],
     listen: Annotated[str, typer.Option(help="host:port to listen on.")] = "127.0.0.1:0",
+    announce: Annotated[
+        str, typer.Option(help="host:port where others reach this node, if not where it listens.")
+    ] = "",
     memory_mb: Annotated[int, typer.Option(min=1, help="How many MB of the model this node may hold.")] = 256,
     cache_mb: Annotated[int, typer.Option(min=1, help="Disk for fetched blocks, in MB, in the state folder.")] = 4096,
     threads: Annotated[int, typer.Option(min=1, help="Threads that compute.")] = 1,
@@ -87,6 +90,7 @@ def serve(
         key=key,
         state=state,
         listen=listen,
+        announce=announce,
         memory_bytes=memory_mb * 10**6,
         cache_bytes=cache_mb * 10**6,
         threads=threads,

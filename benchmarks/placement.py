@@ -1,0 +1,165 @@
+"""A real swarm of six unlike workers on shaped links: the planned placement against an even split, measured in tokens per second.
+
+Nodes differ in threads, SIMD level, kernel, memory and link (a delay proxy with a token bucket before each). First an even split over all
+six serves, and nodes learn what a position takes them. From that and from the links that they probe the planner (`latency`) places the
+model anew, and says how fast it will be; then this is measured, too. Both in turn, twice.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from ostraka.types import BlockSpan, NodeId
+
+MODEL = "smollm2-135m-instruct"
+PROMPT = "Explain how a sailing ship can travel against the wind."
+TOKENS, REPEATS, ROUNDS = 48, 3, 2
+PATIENCE_S = 120.0
+Spans = Mapping[NodeId, BlockSpan]
+
+
+def run() -> dict[str, Any]:
+    from ostraka.cli.devnet import cache_folder
+    from ostraka.devnet.network import Devnet
+    from ostraka.devnet.spec import DevnetSpec
+
+    with tempfile.TemporaryDirectory(prefix="ostraka-placement-") as name:
+        # The orchestrator places nobody by itself here: both placements are made below, by the planner's own functions.
+        spec = DevnetSpec(folder=Path(name), cache=cache_folder(), nodes=six_nodes(), settle_s=1e9, rebalance_s=1e9)
+        network = Devnet(spec)
+        network._await_nodes = lambda: None  # type: ignore[method-assign]
+        with network:
+            return measure(network)
+
+
+def six_nodes() -> Any:
+    from ostraka.devnet.spec import NodeSpec
+
+    return (
+        NodeSpec(memory_mb=60, threads=1, simd="avx2", latency_ms=4, mbit=100),
+        NodeSpec(memory_mb=90, threads=1, simd="default", kernel="fp32", twins=False, latency_ms=2, mbit=50),
+        NodeSpec(memory_mb=110, threads=2, simd="avx512", latency_ms=5, mbit=50),
+        NodeSpec(memory_mb=80, threads=1, simd="avx2", twins=False, latency_ms=15, mbit=10),
+        NodeSpec(memory_mb=120, threads=2, simd="avx512", kernel="fp32", latency_ms=3, mbit=20),
+        NodeSpec(memory_mb=70, threads=1, simd="avx512", latency_ms=25, mbit=5),
+    )
+
+
+def measure(network: Any) -> dict[str, Any]:
+    from ostraka.client import Client
+    from ostraka_orchestrator.board import Board
+
+    board = Board(network.queue_url)
+    await_true(lambda: links_known(board, len(network.nodes)))
+    model_id = bytes(network.market.published_models()[0].model_id)
+    shape = shape_of(network, model_id)
+    results: dict[str, Any] = {"rounds": []}
+    with Client(network.profile) as client:
+        for _ in range(ROUNDS):
+            even = even_split(shape, sorted(board.heartbeats()))
+            done: dict[str, Any] = {}
+            for kind in ("even", "planned"):
+                costs = costs_now(board, shape)
+                spans = even if kind == "even" else planned(costs)
+                serve(board, model_id, spans)
+                speeds = [rate(client) for _ in range(REPEATS)]
+                # What is predicted for an even split comes from speeds that were measured on other spans, too.
+                done[kind] = {
+                    "tokens_per_s": median(speeds),
+                    "predicted_tokens_per_s": 1 / seconds(costs, spans),
+                    "stages": {int(i): [s.start, s.stop] for i, s in spans.items()},
+                }
+            results["rounds"].append(done)
+    last = results["rounds"][-1]
+    planned_rates = [r["planned"]["tokens_per_s"] for r in results["rounds"]]
+    even_rates = [r["even"]["tokens_per_s"] for r in results["rounds"]]
+    results |= {
+        "planned_tokens_per_s": median(planned_rates),
+        "even_tokens_per_s": median(even_rates),
+        "planned_vs_even": median(planned_rates) / median(even_rates),
+        "predicted_vs_measured": last["planned"]["predicted_tokens_per_s"] / last["planned"]["tokens_per_s"],
+        "predicted_vs_measured_even": last["even"]["predicted_tokens_per_s"] / last["even"]["tokens_per_s"],
+        "cores": os.cpu_count(),
+    }
+    return results
+
+
+def shape_of(network: Any, model_id: bytes) -> Any:
+    from ostraka.model import MAX_MANIFEST_BYTES, load_manifest
+    from ostraka.store import cid_of_digest, open_store
+    from ostraka_orchestrator.planner import ModelShape
+
+    store = open_store(network.store_url)
+    blocks = load_manifest(store.get(cid_of_digest(model_id), max_bytes=MAX_MANIFEST_BYTES)).blocks
+    return ModelShape(*zip(*((b.held_bytes, b.work, b.out_bytes) for b in blocks), strict=True))
+
+
+def links_known(board: Any, nodes: int) -> bool:
+    beats = board.heartbeats()
+    return len(beats) == nodes and all(len(beat.links) == nodes - 1 for beat in beats.values())
+
+
+def even_split(shape: Any, node_ids: list[int]) -> Spans:
+    count = len(node_ids)
+    borders = [shape.blocks * k // count for k in range(count + 1)]
+    return {NodeId(i): BlockSpan(borders[k], borders[k + 1]) for k, i in enumerate(node_ids)}
+
+
+def costs_now(board: Any, shape: Any) -> Any:
+    from ostraka_orchestrator.planner import Costs, Ends
+    from ostraka_orchestrator.roster import connect, profile
+
+    beats = board.heartbeats()
+    nodes, links, home = connect([profile(beats[i], f"operator{i}") for i in sorted(beats)], beats)
+    return Costs(shape, tuple(nodes), links, Ends(region=home))
+
+
+def planned(costs: Any) -> Spans:
+    from ostraka_orchestrator.placing import Swarm, deal_out
+
+    places = deal_out({b"model": Swarm(costs.shape)}, costs.nodes, "latency", costs.links)
+    chain, at = {}, 0
+    while at < costs.shape.blocks:  # the first chain; nodes left over may have joined it
+        node, place = next((i, p) for i, p in places.items() if p.span.start == at)
+        chain[node] = place.span
+        at = place.span.stop
+    return chain
+
+
+def seconds(costs: Any, spans: Spans) -> float:
+    index = {n.node_id: k for k, n in enumerate(costs.nodes)}
+    chosen = [index[i] for i, span in sorted(spans.items(), key=lambda s: s[1]) for _ in range(len(span))]
+    return float(costs.seconds(chosen))
+
+
+def serve(board: Any, model_id: bytes, spans: Spans) -> None:
+    """Has exactly these nodes serve; those that are not named keep blocks that no route of these can use."""
+    beats = board.heartbeats()
+    for node_id in beats:
+        if node_id in spans:
+            board.set_placement(node_id, model_id.hex(), spans[node_id].start, spans[node_id].stop)
+        else:
+            board.redis.delete(f"ostraka:placement:{node_id}")
+    due = {i: (model_id.hex(), s.start, s.stop) for i, s in spans.items()}
+    await_true(lambda: all((b := board.heartbeats().get(i)) is not None and b.span == span for i, span in due.items()))
+
+
+def rate(client: Any) -> float:
+    """Tokens per second of one request's decoding, as its lead measured it."""
+    answer = client.generate(MODEL, PROMPT, replicas=1, max_tokens=TOKENS, max_price=1.0)
+    count = len(list(answer)) and len(answer.tokens)
+    return (count - 1) / float(answer.replicas[0]["decode_seconds"])
+
+
+def await_true(check: Any) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not check():
+        if time.monotonic() > end:
+            raise TimeoutError("the swarm did not come to serve what it was told to")
+        time.sleep(0.5)

@@ -1,0 +1,123 @@
+"""Placement as it happens: reads the board, asks `placing` what to do, writes placements for nodes to find at their next heartbeat."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from ostraka.errors import OstrakaError
+from ostraka.types import BlockSpan, NodeId, NodeStatus
+from ostraka_orchestrator.board import Heartbeat
+from ostraka_orchestrator.desk import Desk, log
+from ostraka_orchestrator.placing import Place, Swarm, deal_out, mend
+from ostraka_orchestrator.planner import NodeProfile, Timing, tune
+from ostraka_orchestrator.roster import connect, profile
+from ostraka_orchestrator.state import State
+
+LOOK_S = 0.5  # nodes do not come and go by the tick
+LINKS_WAIT_S = 20.0  # placement by latency waits so long for nodes to measure their links to each other
+
+
+@dataclass
+class Placer:
+    desk: Desk
+    _waiting: frozenset[int] = frozenset()
+    _since: float = 0.0
+    _timings: dict[bytes, tuple[Timing, ...]] = field(default_factory=dict)
+    _looked: float = float("-inf")
+    _mended: float = float("-inf")
+    _seen: frozenset[tuple[int, tuple[str, int, int] | None]] = frozenset()
+
+    def look(self, state: State, now: float) -> None:
+        """`now` is a monotonic clock's. Placing newcomers comes before moving anybody."""
+        if now - self._looked < LOOK_S:
+            return
+        self._looked = now
+        beats = {i: b for i, b in self.desk.board.heartbeats().items() if i in state.nodes}
+        if not beats or not state.models:
+            return
+        placements = self.desk.board.placements(beats)
+        if not self._newcomers(state, beats, placements, now):
+            self._mend(state, beats, placements, now)
+
+    def _newcomers(
+        self, state: State, beats: Mapping[int, Heartbeat], placements: Mapping[int, tuple[str, int, int]], now: float
+    ) -> bool:
+        """Gives blocks to nodes that have none, once no more have come for a moment. True while some wait for that, or were just placed."""
+        waiting = frozenset(i for i, b in beats.items() if b.span is None and i not in placements)
+        if waiting != self._waiting:
+            self._waiting, self._since = waiting, now
+        if not waiting or now - self._since < self.desk.config.settle_placement_s:
+            return bool(waiting)
+        mode = self.desk.config.mode
+        if mode == "latency" and not _measured(beats, waiting) and now - self._since < LINKS_WAIT_S:
+            return True
+        nodes, links, _ = connect([self._profile(state, beats[i]) for i in sorted(waiting)], beats)
+        swarms = self._swarms(state, beats, placements)
+        places = deal_out(swarms, nodes, mode, links, {model_id: self.desk.weights(model_id) for model_id in swarms})
+        self._write(state, places)
+        return bool(places)
+
+    def _mend(
+        self, state: State, beats: Mapping[int, Heartbeat], placements: Mapping[int, tuple[str, int, int]], now: float
+    ) -> None:
+        """Moves nodes where the swarm has changed since the last look and is worth it."""
+        if now - self._mended < self.desk.config.rebalance_s:
+            return
+        self._mended = now
+        self._learn(state)
+        seen = frozenset((i, b.span) for i, b in beats.items())
+        if seen == self._seen:
+            return
+        self._seen = seen
+        for model_id, swarm in self._swarms(state, beats, placements).items():
+            if swarm.loading:
+                continue  # it will look different in a moment
+            self._write(state, {i: Place(model_id, span) for i, span in mend(swarm).items()})
+
+    def _learn(self, state: State) -> None:
+        """Weights for models that have been asked since the last time."""
+        for model_id in state.models:
+            timings = tuple(self.desk.board.timings(model_id))
+            if timings != self._timings.get(model_id) and (weights := tune(timings)) is not None:
+                self.desk.board.set_weights(model_id, weights)
+                log.info("model %s: a second counts as %s", state.models[model_id].name, weights)
+            self._timings[model_id] = timings
+
+    def _swarms(
+        self, state: State, beats: Mapping[int, Heartbeat], placements: Mapping[int, tuple[str, int, int]]
+    ) -> dict[bytes, Swarm]:
+        """Models whose manifest can be read, in the order of their publication, with the nodes placed on each."""
+        found = {}
+        for model_id in state.models:
+            try:
+                shape = self.desk.shape(model_id)
+            except OstrakaError as error:
+                log.warning("model %s cannot be placed: %s", state.models[model_id].name, error)
+                continue
+            serving, loading = [], []
+            for i, beat in beats.items():
+                due = placements.get(i, beat.span)
+                if due is None or due[0] != model_id.hex() or state.nodes[i].status is NodeStatus.JAILED:
+                    continue
+                node = self._profile(state, beat)
+                if due == beat.span:
+                    serving.append(node)
+                else:
+                    loading.append(replace(node, span=BlockSpan(due[1], due[2])))
+            found[model_id] = Swarm(shape, tuple(serving), tuple(loading))
+        return found
+
+    def _profile(self, state: State, beat: Heartbeat) -> NodeProfile:
+        return profile(beat, state.nodes[beat.node_id].operator)
+
+    def _write(self, state: State, places: Mapping[NodeId, Place]) -> None:
+        for node_id, place in places.items():
+            self.desk.board.set_placement(node_id, place.model_id.hex(), place.span.start, place.span.stop)
+            log.info("node %d: blocks %s of %s", node_id, place.span, state.models[place.model_id].name)
+
+
+def _measured(beats: Mapping[int, Heartbeat], waiting: frozenset[int]) -> bool:
+    """Every pair has been looked at from one side or the other."""
+    known = {frozenset((i, peer)) for i in waiting for peer, _, _ in beats[i].links}
+    return all(frozenset((a, b)) in known for a in waiting for b in waiting if a < b)
