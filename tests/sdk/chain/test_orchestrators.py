@@ -31,7 +31,7 @@ def rich(chain_url):
 def market(rich):
     deployer = Sender(rich.web3, new_key())
     rich.transfer(deployer.key.address, 10**20)
-    market = Market(rich.web3, deploy(deployer, PARAMS, []))
+    market = Market(rich.web3, deploy(deployer, PARAMS, [], lambda done, total: None))
     deployer.send(market.transfer(rich.key.address, 10**6 * OSTR))
     return market
 
