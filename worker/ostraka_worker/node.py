@@ -14,8 +14,9 @@ import numpy as np
 
 from ostraka.chain import Market
 from ostraka.chain.job_log import JobFacts
+from ostraka.chain.orchestrators import ANYBODY
 from ostraka.chain.remember import Remembered
-from ostraka.crypto.eip712 import assignment_message, check_signer
+from ostraka.crypto.eip712 import assignment_message, check_signer, recover
 from ostraka.errors import BadFrame, BadSignature, ConfigError, StakeTooLow, UnknownJob
 from ostraka.types import Address, Assignment, NodeId
 from ostraka.wire.grpc_transport import Peer
@@ -162,9 +163,19 @@ class Node:
             raise BadFrame(f"job {route.job_id}: replica {route.replica} of {job.replicas}")
         assignment = route.assignment()
         message = assignment_message(self.identity.domain, assignment)
-        check_signer(message, route.signature, Address(job.orchestrator), "assignment")
+        if job.orchestrator == ANYBODY:
+            self._check_turn(job, recover(message, route.signature))
+        else:
+            check_signer(message, route.signature, Address(job.orchestrator), "assignment")
         self._check_stake(job)
         return assignment
+
+    def _check_turn(self, job: JobFacts, signer: Address) -> None:
+        """A job that names nobody is bound by its first commit, which counts only where it was the signer's turn."""
+        if not self.market.may_assign(signer, self.market.block_time(job.block_number)):
+            raise BadSignature(
+                f"assignment: signed by {signer}, whose turn it is not for job {job.job_id}; wait for the takeover"
+            )
 
     def _check_stake(self, job: JobFacts) -> None:
         """What a job locks follows from its model and size; what is free is asked for now and then. The market has the last word."""

@@ -36,7 +36,7 @@ class JobFacts:
     job_id: int
     state: JobState
     requester: str
-    orchestrator: str
+    orchestrator: str  # `ANYBODY` until the first commit binds a job that names none
     model_id: bytes
     input_digest: bytes
     replicas: int
@@ -101,12 +101,15 @@ def facts(events: Sequence[ev.Event]) -> JobFacts:
     """From all events of one job, its submission first."""
     first = events[0]
     assert isinstance(first, ev.JobSubmitted)
+    bound = first.orchestrator
     state, committed, deadline, agreed = JobState.OPEN, set[int](), first.deadline, bytes(32)
     for event in events:
         match event:
             case ev.ReplicaCommitted():
                 committed.add(event.replica)
                 state = JobState.REVEALING if len(committed) == first.replicas else JobState.COMMITTING
+            case ev.OrchestratorBound():
+                bound = event.orchestrator
             case ev.JobReplacing():
                 state, deadline = JobState.REPLACING, event.deadline
             case ev.JobAgreed():
@@ -119,7 +122,7 @@ def facts(events: Sequence[ev.Event]) -> JobFacts:
         job_id=first.job_id,
         state=state,
         requester=first.requester,
-        orchestrator=first.orchestrator,
+        orchestrator=bound,
         model_id=first.model_id,
         input_digest=first.input_digest,
         replicas=first.replicas,
