@@ -195,13 +195,13 @@ class Client:
             )
         # Before money moves: is anybody there?
         orchestrator = self._health.get("", lambda: str(self.orchestrator.health()["orchestrator"]))
-        gas = self._purse.take(cap)
         deadline = self.market.job_time() + math.ceil(deadline_s)
         call = self.market.submit(info.model_id, job.digest, replicas, job.max_units, cap, deadline, orchestrator)
-        try:
-            mined = self.sender.send(call, sure=self._busy)
-        except TransactionFailed as error:
-            raise UsageError(f"job: {error}") from error
+        with self._purse.spend(cap) as gas:
+            try:
+                mined = self.sender.send(call, sure=self._busy)
+            except TransactionFailed as error:
+                raise UsageError(f"job: {error}") from error
         job_id = self.market.submitted_id(mined)
         self._deliver(job_id, job.encode(), deadline_s)
         return Generation(self, job_id, self._text(info), gas, deadline_s, job.sampling)
