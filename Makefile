@@ -47,7 +47,10 @@ unit: setup $(STAMP)/models
 	@$(BIN)/pytest -m "not network" -n 2 --dist loadfile
 
 network: setup $(STAMP)/node $(STAMP)/ipfs
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -m network
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -m "network and not slow"
+
+storm: setup $(STAMP)/node $(STAMP)/ipfs   ## kill -9 every part of a network of real programs while 50 jobs run (minutes)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -m slow tests/faults
 
 # ── contracts: these parts come from npm, and Brownie has a world of its own ──
 

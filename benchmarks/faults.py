@@ -12,6 +12,8 @@ from typing import Any
 
 import psutil
 
+from ostraka.devnet.spec import StoreKind
+
 JOBS = 50
 
 
@@ -19,7 +21,9 @@ def run() -> dict[str, Any]:
     return storm(12 if os.environ.get("OSTRAKA_BENCH_QUICK", "") == "1" else JOBS)
 
 
-def storm(jobs: int, only: tuple[str, ...] = (), seed: int = 0) -> dict[str, Any]:
+def storm(
+    jobs: int, only: tuple[str, ...] = (), seed: int = 0, nodes: int = 5, store: StoreKind = "ipfs"
+) -> dict[str, Any]:
     """The results, with `processes_left` counted after everything was taken down. `only` names some of the faults."""
     from benchmarks._faults.storm import Storm
     from ostraka.devnet.network import Devnet
@@ -36,9 +40,9 @@ def storm(jobs: int, only: tuple[str, ...] = (), seed: int = 0) -> dict[str, Any
             cache=folder / "cache",
             model=str(folder / "tiny.gguf"),
             max_units=96,
-            nodes=(NodeSpec(memory_mb=64),) * 5,
+            nodes=(NodeSpec(memory_mb=64),) * nodes,
             chain="ganache",
-            store="ipfs",
+            store=store,
             queue="redis",
             orchestrator_port=free_port(),
             stake=20_000 * 10**18,

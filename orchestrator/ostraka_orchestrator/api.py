@@ -15,7 +15,6 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from ostraka.errors import BadFrame, BadSignature, OstrakaError, Unavailable, UnknownJob, UsageError
-from ostraka.types import JobId, JobState
 from ostraka.wire.job_input import MAX_INPUT_BYTES, decode_input
 from ostraka.wire.messages import MAX_POSITIONS
 from ostraka_orchestrator.board import PREFIX, Heartbeat
@@ -98,9 +97,7 @@ def make_api(desk: Desk, state: Callable[[], State], metrics: Metrics) -> FastAP
     @app.post("/v1/jobs/{job_id}/input")
     async def put_input(job_id: int, request: Request) -> dict[str, Any]:
         data = await read(request, MAX_INPUT_BYTES)
-        job = await asyncio.to_thread(desk.market.job, JobId(job_id))
-        if job.state is JobState.NONE:
-            raise UnknownJob(f"job {job_id}: the market has no such job")
+        job = await asyncio.to_thread(desk.market.job_facts, job_id)
         if job.orchestrator != desk.sender.address:
             raise UsageError(f"job {job_id}: it names orchestrator {job.orchestrator}, this is {desk.sender.address}")
         job_input = decode_input(data)

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
+from ostraka.chain.orchestrators import ANYBODY
 from ostraka_orchestrator.state import JobEntry, State
 
 
@@ -66,27 +68,45 @@ class Windows:
     challenge_s: int
 
 
-def decide(state: State, me: str, inputs: Set[int], now: float, windows: Windows) -> list[Command]:
+Turns = Mapping[
+    int, float
+]  # by job that is bound to nobody: the chain second from which this orchestrator may match it
+NO_TURNS: Turns = {}
+
+
+def decide(
+    state: State, me: str, inputs: Set[int], now: float, windows: Windows, turns: Turns = NO_TURNS
+) -> list[Command]:
     """Commands for the jobs of orchestrator `me`. `inputs` are jobs whose input has come; `now` is the chain's time.
 
     Looks at jobs that are not closed, however many there have been.
     """
     commands: list[Command] = []
     for job_id, job in state.jobs.items():
-        if job.orchestrator == me:
+        if is_mine(job_id, job, me, now, turns):
             # Routes follow the hash of the chain block after the submission.
             ready = job_id in inputs and state.next_block > job.block_number + 1
             commands += _for_job(job_id, job, ready, now, windows)
     return commands
 
 
-def to_run(state: State, me: str, now: float) -> list[int]:
+def to_run(state: State, me: str, now: float, turns: Turns = NO_TURNS) -> list[int]:
     """Jobs of `me` whose replicas may still commit: what the board has of them decides what is started next."""
     return [
         job_id
         for job_id, job in state.jobs.items()
-        if job.orchestrator == me and job.state.takes_commits and now < job.deadline
+        if job.state.takes_commits and now < job.deadline and is_mine(job_id, job, me, now, turns)
     ]
+
+
+def is_mine(job_id: int, job: JobEntry, me: str, now: float, turns: Turns) -> bool:
+    """Bound to `me`; or to nobody, and it is its turn: it leads, or those before it were silent for too long."""
+    return job.orchestrator == me or (job.orchestrator == ANYBODY and now >= turns.get(job_id, math.inf))
+
+
+def unbound(state: State) -> list[int]:
+    """Jobs that wait for whoever's turn it is."""
+    return [job_id for job_id, job in state.jobs.items() if job.orchestrator == ANYBODY]
 
 
 def _for_job(job_id: int, job: JobEntry, ready: bool, now: float, windows: Windows) -> list[Command]:

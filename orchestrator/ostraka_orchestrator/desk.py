@@ -9,15 +9,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ostraka.chain import Court, Deployment, Sender, connect
+from ostraka.chain.remember import Remembered
+from ostraka.chain.views import NodeView
 from ostraka.crypto.keys import load_key
 from ostraka.errors import ConfigError
 from ostraka.model import MAX_MANIFEST_BYTES, AnyManifest, Manifest, load_manifest
 from ostraka.store import ContentStore, cid_of_digest, open_store
-from ostraka.types import OSTR
+from ostraka.types import OSTR, NodeId
 from ostraka_orchestrator.board import Board, Heartbeat
 from ostraka_orchestrator.config import OrchestratorConfig
 from ostraka_orchestrator.planner import ModelShape, Weights
 
+NODE_S = 2.0
 log = logging.getLogger("ostraka.orchestrator")
 STAKE_TTL_S = 60.0
 BEATS_TTL_S = 1.0
@@ -32,14 +35,19 @@ class Desk:
     sender: Sender
     store: ContentStore
     _manifests: dict[bytes, AnyManifest] = field(default_factory=dict)
+    _nodes: Remembered[int, NodeView] = field(default_factory=lambda: Remembered(NODE_S))
     _answers: dict[str, tuple[float, Any]] = field(default_factory=dict)
+
+    def node(self, node_id: int) -> NodeView:
+        """As of a moment ago: what has changed since costs a replica, and the chain refuses what must not be."""
+        return self._nodes.get(node_id, lambda: self.market.node(NodeId(node_id)))
 
     @staticmethod
     def open(config: OrchestratorConfig) -> Desk:
         """Raises `ChainUnreachable`, `ConfigError` or `Unavailable`: whichever part is missing is named."""
         deployment = Deployment.load(config.profile.deployment)
         web3 = connect(config.profile.chain_url)
-        market = Court(web3, deployment)
+        market = Court(web3, deployment).follow_jobs()
         sender = Sender(web3, load_key(config.key))
         if not market.is_orchestrator(sender.address):
             raise ConfigError(f"key {config.key}: {sender.address} is not allowed as an orchestrator by the JobMarket")

@@ -17,11 +17,12 @@ import redis
 import uvicorn
 from kombu.exceptions import OperationalError
 
+from ostraka.chain.remember import Remembered
 from ostraka.errors import ChainUnreachable, OstrakaError
 from ostraka_orchestrator.api import make_api
 from ostraka_orchestrator.board import Seen
 from ostraka_orchestrator.config import OrchestratorConfig
-from ostraka_orchestrator.decide import Command, Match, Windows, decide, next_replicas, to_run
+from ostraka_orchestrator.decide import Command, Match, Windows, decide, next_replicas, to_run, unbound
 from ostraka_orchestrator.desk import Desk, log
 from ostraka_orchestrator.follow import Follower
 from ostraka_orchestrator.metrics import Metrics
@@ -30,7 +31,8 @@ from ostraka_orchestrator.queue import make_queue
 from ostraka_orchestrator.state import JobEntry, State
 
 RUN_AGAIN_S = 5  # a replica that nobody runs is handed out again after so long
-TIDY_S = 10.0
+TIDY_S, TIDY_JOBS = 10.0, 1_000
+TURN_S = 2.0  # how long it is remembered whose turn it is
 ASK_AGAIN_S = 1  # a command whose effect has not shown by then is put in the queue again
 
 
@@ -59,6 +61,8 @@ class Service:
     desk: Desk
     state: State = field(default_factory=State)
     _asked: Asked = field(default_factory=Asked)
+    _since: dict[int, int] = field(default_factory=dict)  # chain second of submission, of jobs bound to nobody
+    _turn_of: Remembered[int, int | None] = field(default_factory=lambda: Remembered(TURN_S))
 
     def __post_init__(self) -> None:
         self.queue = make_queue(self.desk.config.queue_url)
@@ -74,10 +78,11 @@ class Service:
         """Costs what the open jobs cost, however many there have been."""
         self.catch_up()
         me, now = self.desk.sender.address, self._follower.time
-        running = to_run(self.state, me, now)
+        turns = self._turns(me)
+        running = to_run(self.state, me, now, turns)
         seen = self.desk.board.look(running)
         inputs = {job_id for job_id, found in seen.items() if found.has_input}
-        for command in decide(self.state, me, inputs, now, self.windows):
+        for command in decide(self.state, me, inputs, now, self.windows, turns):
             if not (isinstance(command, Match) and seen[command.job_id].planned):
                 self.hand_out(command)
         self._run_again(seen)
@@ -86,6 +91,20 @@ class Service:
     def catch_up(self) -> None:
         """Applies all events up to the newest confirmed chain block, and undoes what a reorganization took back."""
         self.state = self._follower.catch_up()
+
+    def _turns(self, me: str) -> dict[int, float]:
+        """From when on this orchestrator may match jobs that name nobody. The contract says so; an order drawn later may move it."""
+        market, found = self.desk.market, {}
+        for job_id in unbound(self.state):
+            since = self._since.get(job_id)
+            if since is None:
+                since = self._since[job_id] = market.block_time(self.state.jobs[job_id].block_number)
+            at = self._turn_of.get(job_id, lambda since=since: market.may_assign_from(me, since))  # type: ignore[misc]
+            if at is not None:
+                found[job_id] = float(at)
+        if len(self._since) > 2 * len(found) + TIDY_JOBS:
+            self._since = {job_id: since for job_id, since in self._since.items() if job_id in found}
+        return found
 
     def _run_again(self, seen: Mapping[int, Seen]) -> None:
         """Replicas that should run and that nobody runs: whoever ran them died, or the task was lost with the queue's server."""

@@ -38,7 +38,10 @@ class ModelEntry:
 
 @dataclass(frozen=True)
 class JobEntry:
-    """`state` is what events said last; time alone may have opened the reveal phase since."""
+    """`state` is what events said last; time alone may have opened the reveal phase since.
+
+    `orchestrator` is `ANYBODY` for a job that names none, until its first commit binds it to whoever signed that.
+    """
 
     requester: str
     model_id: bytes
@@ -148,6 +151,10 @@ def _changed(change: Callable[[JobEntry, Any], dict[str, Any]]) -> Callable[[Sta
     return handler
 
 
+def _bound(job: JobEntry, e: ev.OrchestratorBound) -> dict[str, Any]:
+    return {"orchestrator": e.orchestrator}
+
+
 def _committed(job: JobEntry, e: ev.ReplicaCommitted) -> dict[str, Any]:
     committed = job.committed | {e.replica}
     whole = len(committed) == job.replicas
@@ -211,6 +218,7 @@ _HANDLERS: dict[type[ev.Event], Callable[[State, Any], State]] = {
     ev.ShardClaimed: _shard_claimed,
     ev.ShardReleased: _shard_released,
     ev.JobSubmitted: _job_submitted,
+    ev.OrchestratorBound: _changed(_bound),
     ev.ReplicaCommitted: _changed(_committed),
     ev.ReplicaRevealed: _changed(_revealed),
     ev.JobAgreed: _changed(_agreed),

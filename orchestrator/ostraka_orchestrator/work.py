@@ -12,7 +12,7 @@ from ostraka.client.traces import fetch_trace
 from ostraka.crypto.eip712 import assignment_message, sign
 from ostraka.crypto.trace import Digests, first_divergence
 from ostraka.errors import NoRoute, OstrakaError, PeerFault, TransactionFailed
-from ostraka.types import Assignment, BlockSpan, JobId, JobState, NodeId, NodeStatus
+from ostraka.types import Assignment, BlockSpan, JobId, JobState, NodeId, NodeStatus, Stage
 from ostraka.wire.grpc_transport import BlockingPeer
 from ostraka.wire.messages import Done, Route, Run, Token
 from ostraka_orchestrator.board import PlannedReplica
@@ -34,7 +34,7 @@ def serving_nodes(desk: Desk, model_id: bytes) -> list[NodeProfile]:
     for beat in beats.values():
         if beat.span is None or beat.span[0] != model_id.hex() or placements.get(beat.node_id, beat.span) != beat.span:
             continue  # one that should move gets no more work: it moves once it has none
-        node = desk.market.node(NodeId(beat.node_id))
+        node = desk.node(beat.node_id)
         if node.status is NodeStatus.ACTIVE:
             found.append(profile(beat, node.operator, desk.stake_units(node.operator)))
     return found
@@ -44,7 +44,7 @@ def match(desk: Desk, job_id: int) -> bool:
     """Plans and signs. False while there is no way yet: the service asks again until the job's deadline."""
     if desk.board.plan(job_id) is not None:
         return True
-    job = desk.market.job(JobId(job_id))
+    job = desk.market.job_facts(job_id)
     seed = desk.market.block_hash(job.block_number + 1)  # a chain block that nobody knew when the job was submitted
     if seed is None or job.state is not JobState.OPEN:
         return False
@@ -88,7 +88,7 @@ def run_replica(desk: Desk, job_id: int, replica: int, claimed: list[int] | None
     if known is not None:
         return list(known["tokens"]) if "tokens" in known else None
     planned = plan[replica]
-    job = desk.market.job(JobId(job_id))
+    job = desk.market.job_facts(job_id)
     route = Route(job_id, replica, planned.stages, planned.signature, planned.endpoints, job.model_id)
     peer = BlockingPeer(planned.endpoints[0])
     try:
@@ -177,10 +177,16 @@ def _record_timing(desk: Desk, model_id: bytes, planned: PlannedReplica, took_s:
 
 def settle(desk: Desk, job_id: int) -> None:
     """Calls `finalize`. Too early is no fault: the service comes back."""
-    job = desk.market.job(JobId(job_id))
+    if len(desk.market.reveals(job_id)) < desk.market.job_facts(job_id).replicas:
+        desk.market.look_again()
+    job = desk.market.job_facts(job_id)
     if job.state.closed or job.state.agreed:
         return
-    _send(desk, job_id, "finalize", desk.market.finalize(job_id))
+    plan = desk.board.plan(job_id) or []
+    known = {replica: [Stage(NodeId(n), *rest) for n, *rest in p.stages] for replica, p in enumerate(plan)}
+    # Once all have revealed it is settled by whoever comes first, and nobody else is paid for it.
+    whole = len(desk.market.reveals(job_id)) == job.replicas
+    _send(desk, job_id, "finalize", desk.market.finalize(job_id, known), sure=whole)
 
 
 def expire(desk: Desk, job_id: int) -> None:
@@ -226,9 +232,9 @@ def _trace(desk: Desk, job_id: int, replica: int) -> Digests:
     return fetch_trace(desk.market, job_id, replica, plan[replica].endpoints if plan else ()).digests
 
 
-def _send(desk: Desk, job_id: int, operation: str, call: Any) -> None:
+def _send(desk: Desk, job_id: int, operation: str, call: Any, *, sure: bool = False) -> None:
     """A refusal usually means that somebody was faster, or that it is too early: both are told by the chain's state."""
     try:
-        desk.sender.send(call)
+        desk.sender.send(call, sure=sure)
     except TransactionFailed as error:
         log.info("job %d: %s not taken: %s", job_id, operation, error)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 
+from ostraka.chain.job_log import JobFacts
 from ostraka.chain.transactions import Mined
 from ostraka.chain.views import JobView, NodeView
 from ostraka.crypto.eip712 import Domain, assignment_message, sign
@@ -61,6 +63,19 @@ class FakeMarket:
             raise UnknownJob(f"job {job_id}: the market has no such job")
         return self.jobs[job_id]
 
+    def job_facts(self, job_id: int) -> JobFacts:
+        view = self.job(job_id)
+        return JobFacts(**{field.name: getattr(view, field.name) for field in dataclasses.fields(JobFacts)})
+
+    def job_time(self) -> int:
+        return 0
+
+    def stage_lock(self, job_id: int) -> int:
+        return self.job(job_id).stage_lock
+
+    def reveals(self, job_id: int) -> dict[int, None]:
+        return {replica: None for job, replica in self.revealed if job == job_id}
+
     def node(self, node_id: int) -> NodeView:
         signer = self.signers[node_id - 1].address
         return NodeView(f"operator of {node_id}", signer, NodeStatus.ACTIVE)
@@ -92,6 +107,6 @@ class FakeSender:
     def address(self) -> Address:
         return self.key.address
 
-    def send(self, call: tuple) -> Mined:
+    def send(self, call: tuple, *, sure: bool = False) -> Mined:
         self.market.sent.append(call)
         return Mined(b"t" * 32, 21_000, 1, [])

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ostraka.chain import events as ev
+from ostraka.chain.orchestrators import ANYBODY
 from ostraka.types import BlockSpan, JobState, NodeStatus
 from ostraka_orchestrator.decide import (
     Blame,
@@ -19,6 +20,7 @@ from ostraka_orchestrator.decide import (
     decide,
     next_replicas,
     to_run,
+    unbound,
 )
 from ostraka_orchestrator.service import Asked
 from ostraka_orchestrator.state import State, apply_all, bits
@@ -88,6 +90,28 @@ def test_replicas_run_while_the_job_takes_commits():
     assert to_run(after(SUBMITTED), ME, DEADLINE) == []
     assert to_run(after(SUBMITTED), "0xOther", DEADLINE - 1) == []
     assert to_run(after(SUBMITTED, *map(committed, range(3))), ME, DEADLINE - 1) == []
+
+
+ANYBODYS = dataclasses.replace(SUBMITTED, orchestrator=ANYBODY)
+
+
+def test_a_job_that_names_nobody_is_matched_by_whose_turn_it_is():
+    state = after(ANYBODYS)
+    assert unbound(state) == [1]
+    assert decide(state, ME, {1}, 700, WINDOWS) == []  # not registered: no turn ever comes
+    assert decide(state, ME, {1}, 699, WINDOWS, {1: 700}) == []
+    assert decide(state, ME, {1}, 700, WINDOWS, {1: 700}) == [Match(1)]
+    assert to_run(state, ME, 699, {1: 700}) == []
+    assert to_run(state, ME, 700, {1: 700}) == [1]
+    assert decide(state, ME, {1}, DEADLINE, WINDOWS, {1: 700}) == [Expire(1)]
+
+
+def test_the_first_commit_binds_it_to_one():
+    state = after(ANYBODYS, at(ev.OrchestratorBound, job_id=1, orchestrator="0xOther"), committed(0))
+    assert unbound(state) == []
+    assert commands(state, me="0xOther") == [Match(1)]
+    assert decide(state, ME, {1}, 900, WINDOWS, {1: 700}) == []
+    assert to_run(state, ME, 900, {1: 700}) == []
 
 
 def test_a_half_committed_job_is_still_worked_on():

@@ -108,6 +108,7 @@ class Lead:
         mined = await asyncio.to_thread(
             self.sender.send,
             self.market.commit(assignment, session.route.signature, signatures, committed),
+            sure=True,  # the route's signature and the stake were checked when the session was opened
         )
         self.reveal_later(assignment.job_id, assignment.replica)
         return receipts, mined
@@ -174,21 +175,31 @@ class Lead:
 
     def _try_reveal(self, job_id: int, replica: int) -> bool:
         """True when there is nothing left to do."""
+        facts = self.market.job_facts(job_id)
+        if facts.state.takes_commits and self.market.job_time() < facts.deadline:
+            return False
         record = self.records.load(job_id, replica)
         if record is None or record.revealed:
             return True
-        state = self.market.job(JobId(job_id)).state
+        whole = (
+            facts.state is JobState.REVEALING
+        )  # else time may have opened the phase, which only the market's view tells
+        state = facts.state if whole else self.market.job(JobId(job_id)).state
         if state.takes_commits:
             return False
-        if state is JobState.REVEALING and not self.market.is_revealed(job_id, replica):
+        if state is JobState.REVEALING and not self._is_revealed(job_id, replica, whole):
+            call = self.market.reveal(job_id, replica, record.units, record.output, record.trace_root, record.salt)
             try:
-                self.sender.send(
-                    self.market.reveal(job_id, replica, record.units, record.output, record.trace_root, record.salt)
-                )
+                self.sender.send(call, sure=whole)
             except TransactionFailed as error:
                 log.error("job %d replica %d: reveal refused: %s", job_id, replica, error)
         self.records.save(msgspec.structs.replace(record, revealed=True))
         return True
+
+    def _is_revealed(self, job_id: int, replica: int, followed: bool) -> bool:
+        if followed:
+            return replica in self.market.reveals(job_id)
+        return self.market.is_revealed(job_id, replica)
 
 
 def make_driver(runner: Runner, session: Session, job: AnyInput, claimed: list[int] | None) -> Drive | RunOnce:

@@ -13,9 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from ostraka.chain import Market
-from ostraka.crypto.eip712 import assignment_message, check_signer
+from ostraka.chain.job_log import JobFacts
+from ostraka.chain.orchestrators import ANYBODY
+from ostraka.chain.remember import Remembered
+from ostraka.crypto.eip712 import assignment_message, check_signer, recover
 from ostraka.errors import BadFrame, BadSignature, ConfigError, StakeTooLow, UnknownJob
-from ostraka.types import Address, Assignment, JobId, NodeId
+from ostraka.types import Address, Assignment, NodeId
 from ostraka.wire.grpc_transport import Peer
 from ostraka.wire.job_input import decode_terms
 from ostraka.wire.messages import (
@@ -51,6 +54,7 @@ from ostraka_worker.sessions import MAX_CAPACITY, Runner, Session, StageLike
 MAX_SESSIONS = 64
 MAX_PROBE_BYTES = 1 << 20
 OPEN_TIMEOUT_S = 30.0
+LOCK_S, FREE_S = 60.0, 2.0  # how long what a job locks, and what stake is free, are remembered
 
 
 class Node:
@@ -67,6 +71,8 @@ class Node:
         self._runner: Runner | None = None
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="compute")
         self._sessions: dict[bytes, Session] = {}
+        self._locks: Remembered[tuple[bytes, int], int] = Remembered(LOCK_S)
+        self._free: Remembered[int, int] = Remembered(FREE_S)
 
     def serve_stage(self, stage: StageLike, model_id: bytes) -> None:
         self.model_id, self.borders = model_id, len(stage.manifest.blocks) + 1
@@ -147,7 +153,7 @@ class Node:
 
     def _check_route(self, route: Route, input_digest: bytes) -> Assignment:
         """Reads the chain: the job must be open, be for this model and input, and its orchestrator must have signed."""
-        job = self.market.job(JobId(route.job_id))
+        job = self.market.job_facts(route.job_id)
         if not job.state.takes_commits:
             raise UnknownJob(f"job {route.job_id}: it is {job.state.name.lower()}, not open for work")
         if job.model_id != self.model_id or route.model_id != self.model_id:
@@ -158,11 +164,32 @@ class Node:
             raise BadFrame(f"job {route.job_id}: replica {route.replica} of {job.replicas}")
         assignment = route.assignment()
         message = assignment_message(self.identity.domain, assignment)
-        check_signer(message, route.signature, Address(job.orchestrator), "assignment")
-        free = self.market.free_stake(self.market.node(NodeId(self.identity.node_id)).operator)
-        if free < job.stage_lock:
-            raise StakeTooLow(f"job {route.job_id}: locks {job.stage_lock} of stake, {free} is free")
+        if job.orchestrator == ANYBODY:
+            self._check_turn(job, recover(message, route.signature))
+        else:
+            check_signer(message, route.signature, Address(job.orchestrator), "assignment")
+        self._check_stake(job)
         return assignment
+
+    def _check_turn(self, job: JobFacts, signer: Address) -> None:
+        """A job that names nobody is bound by its first commit, which counts only where it was the signer's turn."""
+        if not self.market.may_assign(signer, self.market.block_time(job.block_number)):
+            raise BadSignature(
+                f"assignment: signed by {signer}, whose turn it is not for job {job.job_id}; wait for the takeover"
+            )
+
+    def _check_stake(self, job: JobFacts) -> None:
+        """What a job locks follows from its model and size; what is free is asked for now and then. The market has the last word."""
+        lock = self._locks.get((job.model_id, job.max_units), lambda: self.market.stage_lock(job.job_id))
+        free = self._free.get(self.identity.node_id, self._free_stake)
+        if free < lock:
+            free = self._free_stake()
+            self._free.put(self.identity.node_id, free)
+        if free < lock:
+            raise StakeTooLow(f"job {job.job_id}: locks {lock} of stake, {free} is free")
+
+    def _free_stake(self) -> int:
+        return self.market.free_stake(self.market.node(NodeId(self.identity.node_id)).operator)
 
     async def _open(self, message: Open) -> Session:
         session = await self._admit(message)

@@ -2,7 +2,8 @@
 
 from ostraka.chain.court import Court
 from ostraka.chain.deployment import Deployment
-from ostraka.chain.events import Event, decode_logs
+from ostraka.chain.events import Event
+from ostraka.chain.logs import decode_logs
 from ostraka.chain.market import Market
 from ostraka.chain.rpc import connect
 from ostraka.chain.transactions import Sender

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from web3.contract.contract import ContractFunction
-
 from ostraka.chain import events as ev
+from ostraka.chain.abi import Call
 from ostraka.chain.contracts import Contracts
 
 
@@ -15,7 +14,7 @@ class Books(Contracts):
         """What `withdraw_at` would pay `account`; of a contract that keeps balances."""
         return int(self._read(contract, "balanceOf", account))
 
-    def withdraw_at(self, contract: str) -> ContractFunction:
+    def withdraw_at(self, contract: str) -> Call:
         return self._call(contract, "withdraw")
 
     def tranches(self, operator: str) -> list[tuple[int, int]]:
@@ -32,7 +31,7 @@ class Books(Contracts):
         available, thawing, thawed_at = self._read("PaymentVouchers", "depositOf", payer, receiver)
         return int(available), int(thawing), int(thawed_at)
 
-    def withdraw_deposit(self, receiver: str) -> ContractFunction:
+    def withdraw_deposit(self, receiver: str) -> Call:
         return self._call("PaymentVouchers", "withdraw", receiver)
 
     def submissions(self, requester: str) -> list[ev.JobSubmitted]:

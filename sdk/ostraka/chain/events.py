@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
-
-from eth_utils.abi import event_abi_to_log_topic
-from web3 import Web3
-from web3._utils.events import get_event_data
-
-from ostraka.chain.artifacts import CONTRACTS, artifact
-from ostraka.chain.deployment import Deployment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -530,54 +520,7 @@ CLASSES: dict[str, type[Event]] = {
         Slashed,
     )
 }
-_PLACE = {field.name for field in dataclasses.fields(Event)}
 
 
 def snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()
-
-
-@cache
-def _by_topic() -> dict[bytes, dict[str, Any]]:
-    """ABI entries of the events above; others (ERC-20's, ownership's) are of no concern here."""
-    return {
-        bytes(event_abi_to_log_topic(entry)): entry
-        for contract in CONTRACTS
-        for entry in artifact(contract)["abi"]
-        if entry["type"] == "event" and entry["name"] in CLASSES
-    }
-
-
-def decode_logs(web3: Web3, logs: Iterable[Any]) -> list[Event]:
-    """Events among `logs`, in the chain's order."""
-    found: list[Event] = []
-    for log in logs:
-        entry = _by_topic().get(bytes(log["topics"][0])) if log["topics"] else None
-        if entry is None:
-            continue
-        values = get_event_data(web3.codec, entry, log)["args"]
-        cls = CLASSES[entry["name"]]
-        known = {f.name for f in dataclasses.fields(cls)} - _PLACE
-        arguments = {snake(k): bytes(v) if isinstance(v, bytes) else v for k, v in values.items()}
-        found.append(
-            cls(
-                block_number=log["blockNumber"],
-                log_index=log["logIndex"],
-                transaction=bytes(log["transactionHash"]),
-                **{k: v for k, v in arguments.items() if k in known},
-            )
-        )
-    return sorted(found, key=lambda e: (e.block_number, e.log_index))
-
-
-def fetch(web3: Web3, deployment: Deployment, first: int, last: int, kinds: Sequence[type[Event]] = ()) -> list[Event]:
-    """Events of the deployment's contracts in chain blocks `first` … `last`, both included; of some kinds only where asked."""
-    query: dict[str, Any] = {
-        "fromBlock": first,
-        "toBlock": last,
-        "address": [deployment.address(name) for name in CONTRACTS],
-    }
-    if kinds:
-        names = {kind.__name__ for kind in kinds}
-        query["topics"] = [["0x" + topic.hex() for topic, entry in _by_topic().items() if entry["name"] in names]]
-    return decode_logs(web3, web3.eth.get_logs(query))  # type: ignore[arg-type]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from web3.contract.contract import ContractFunction
-
 from ostraka.chain import events as ev
+from ostraka.chain.abi import Call
 from ostraka.chain.contracts import Contracts
 from ostraka.chain.views import OrchestratorTerms, OrchestratorView
 from ostraka.types import Assignment, OrchestratorStatus
@@ -18,30 +17,30 @@ NEVER = 2**256 - 1
 class Orchestrators(Contracts):
     """Registration, orders of leaders, and proof against one that signs too much."""
 
-    def register_orchestrator(self, endpoint: str, stake: int) -> ContractFunction:
+    def register_orchestrator(self, endpoint: str, stake: int) -> Call:
         """Takes `stake` (wei), which must be approved to Orchestrators. By the account that signs assignments."""
         return self._call("Orchestrators", "register", endpoint, stake)
 
-    def add_orchestrator_stake(self, amount: int) -> ContractFunction:
+    def add_orchestrator_stake(self, amount: int) -> Call:
         return self._call("Orchestrators", "addStake", amount)
 
-    def set_orchestrator_endpoint(self, endpoint: str) -> ContractFunction:
+    def set_orchestrator_endpoint(self, endpoint: str) -> Call:
         return self._call("Orchestrators", "setEndpoint", endpoint)
 
-    def leave_orchestrators(self) -> ContractFunction:
+    def leave_orchestrators(self) -> Call:
         return self._call("Orchestrators", "leave")
 
-    def withdraw_orchestrator_stake(self) -> ContractFunction:
+    def withdraw_orchestrator_stake(self) -> Call:
         return self._call("Orchestrators", "withdraw")
 
-    def ask_order(self, epoch: int) -> ContractFunction:
+    def ask_order(self, epoch: int) -> Call:
         """Asks for the seed of this epoch's or the next one's order."""
         return self._call("Orchestrators", "askOrder", epoch)
 
-    def draw_order(self, epoch: int) -> ContractFunction:
+    def draw_order(self, epoch: int) -> Call:
         return self._call("Orchestrators", "drawOrder", epoch)
 
-    def prove_double(self, assignments: Sequence[Assignment], signatures: Sequence[bytes]) -> ContractFunction:
+    def prove_double(self, assignments: Sequence[Assignment], signatures: Sequence[bytes]) -> Call:
         """All of one job and replica, all different; two, and one more for each round that the job had."""
         stages = [[(s.node_id, s.start, s.stop, s.work_bps) for s in one.stages] for one in assignments]
         first = assignments[0]

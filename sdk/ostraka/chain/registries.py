@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from eth_utils.crypto import keccak
-from web3.contract.contract import ContractFunction
 
 from ostraka.chain import events as ev
+from ostraka.chain.abi import Call
 from ostraka.chain.contracts import Contracts
 from ostraka.chain.views import AccountView, ChallengeView, NodeView
 from ostraka.errors import UsageError
@@ -30,19 +30,19 @@ class Registries(Contracts):
     def allowance(self, owner: str, spender: str) -> int:
         return int(self._read("OstrakaToken", "allowance", owner, self.deployment.address(spender)))
 
-    def approve(self, spender: str, amount: int) -> ContractFunction:
+    def approve(self, spender: str, amount: int) -> Call:
         return self._call("OstrakaToken", "approve", self.deployment.address(spender), amount)
 
-    def transfer(self, to: str, amount: int) -> ContractFunction:
+    def transfer(self, to: str, amount: int) -> Call:
         return self._call("OstrakaToken", "transfer", to, amount)
 
-    def stake(self, amount: int) -> ContractFunction:
+    def stake(self, amount: int) -> Call:
         return self._call("StakeVault", "stake", amount)
 
-    def request_unstake(self, amount: int) -> ContractFunction:
+    def request_unstake(self, amount: int) -> Call:
         return self._call("StakeVault", "requestUnstake", amount)
 
-    def withdraw_stake(self) -> ContractFunction:
+    def withdraw_stake(self) -> Call:
         return self._call("StakeVault", "withdraw")
 
     def account(self, operator: str) -> AccountView:
@@ -53,14 +53,14 @@ class Registries(Contracts):
 
     # ── nodes ──
 
-    def register(self, signer: str, endpoint: str, proof: bytes, stake: int = 0) -> ContractFunction:
+    def register(self, signer: str, endpoint: str, proof: bytes, stake: int = 0) -> Call:
         """Stakes `stake` along with it, which must be approved to the vault."""
         return self._call("NodeRegistry", "register", signer, endpoint, proof, stake)
 
-    def rotate_key(self, node_id: NodeId, signer: str, proof: bytes) -> ContractFunction:
+    def rotate_key(self, node_id: NodeId, signer: str, proof: bytes) -> Call:
         return self._call("NodeRegistry", "rotateKey", node_id, signer, proof)
 
-    def drain(self, node_id: NodeId) -> ContractFunction:
+    def drain(self, node_id: NodeId) -> Call:
         return self._call("NodeRegistry", "drain", node_id)
 
     def node(self, node_id: NodeId) -> NodeView:
@@ -81,9 +81,7 @@ class Registries(Contracts):
 
     # ── models and shards ──
 
-    def publish(
-        self, manifest: ManifestBase, max_units: int, price_per_unit: int, royalty_bps: int
-    ) -> ContractFunction:
+    def publish(self, manifest: ManifestBase, max_units: int, price_per_unit: int, royalty_bps: int) -> Call:
         return self._call(
             "ModelRegistry",
             "publish",
@@ -103,10 +101,10 @@ class Registries(Contracts):
     def minimum_stake(self, model_id: bytes) -> int:
         return int(self._read("ShardRegistry", "minimumStake", model_id))
 
-    def claim(self, node_id: NodeId, model_id: ModelId, span: BlockSpan) -> ContractFunction:
+    def claim(self, node_id: NodeId, model_id: ModelId, span: BlockSpan) -> Call:
         return self._call("ShardRegistry", "claim", node_id, model_id, span.start, span.stop)
 
-    def release(self, node_id: NodeId, model_id: ModelId) -> ContractFunction:
+    def release(self, node_id: NodeId, model_id: ModelId) -> Call:
         return self._call("ShardRegistry", "release", node_id, model_id)
 
     def span(self, node_id: NodeId, model_id: bytes) -> BlockSpan | None:
@@ -123,24 +121,24 @@ class Registries(Contracts):
 
     # ── possession challenges ──
 
-    def challenge(self, node_id: NodeId, model_id: bytes) -> ContractFunction:
+    def challenge(self, node_id: NodeId, model_id: bytes) -> Call:
         """Takes the bond, which must be approved to the ShardRegistry."""
         return self._call("ShardRegistry", "challenge", node_id, model_id)
 
-    def draw(self, challenge_id: int) -> ContractFunction:
+    def draw(self, challenge_id: int) -> Call:
         return self._call("ShardRegistry", "draw", challenge_id)
 
-    def prove(self, challenge_id: int, proof: PossessionProof) -> ContractFunction:
+    def prove(self, challenge_id: int, proof: PossessionProof) -> Call:
         values = (proof.chunk_count, proof.chunk_root, proof.block_proof, proof.chunk, proof.chunk_proof)
         return self._call("ShardRegistry", "prove", challenge_id, values)
 
-    def fail_challenge(self, challenge_id: int) -> ContractFunction:
+    def fail_challenge(self, challenge_id: int) -> Call:
         return self._call("ShardRegistry", "fail", challenge_id)
 
-    def void_challenge(self, challenge_id: int) -> ContractFunction:
+    def void_challenge(self, challenge_id: int) -> Call:
         return self._call("ShardRegistry", "void", challenge_id)
 
-    def withdraw_bonds(self) -> ContractFunction:
+    def withdraw_bonds(self) -> Call:
         return self._call("ShardRegistry", "withdraw")
 
     def bonds_owed(self, account: str) -> int:

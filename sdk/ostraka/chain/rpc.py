@@ -2,21 +2,83 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import requests
-from web3 import Web3
-from web3.exceptions import Web3Exception
+import urllib3
+from web3 import HTTPProvider, Web3
+from web3.exceptions import Web3Exception, Web3RPCError
+from web3.types import RPCEndpoint, RPCResponse
 
 from ostraka.errors import ChainUnreachable
+
+RETRY_S = (0.0, 0.125, 0.25, 0.5, 1.0)  # pauses before asking again: the first is for a connection that went stale
+CONNECTIONS = 32
+
+
+class Refused(Web3RPCError):
+    """The node answered with an error. `data` is what it said beside the message: a contract's reason, as it came."""
+
+    def __init__(self, error: Any) -> None:
+        told = error if isinstance(error, dict) else {"message": str(error)}
+        super().__init__(str(told.get("message", told)))
+        self.data = told.get("data")
+
+
+class Provider(HTTPProvider):
+    """JSON-RPC over kept connections, without the work that web3's own does around each request.
+
+    What only asks is asked again when the connection breaks; a transaction is not sent twice from here.
+    """
+
+    def __init__(self, url: str, timeout_s: float) -> None:
+        super().__init__(url, request_kwargs={"timeout": timeout_s})
+        self._url = url
+        self._pool = urllib3.PoolManager(maxsize=CONNECTIONS, timeout=urllib3.Timeout(timeout_s), retries=False)
+
+    def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
+        """Raises `ChainUnreachable`."""
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}, default=_plain).encode()
+        pauses = () if method.startswith("eth_send") else RETRY_S
+        for pause in (*pauses, None):
+            try:
+                answer = self._pool.request("POST", self._url, body=body, headers={"content-type": "application/json"})
+                if answer.status < 300:
+                    reply: RPCResponse = json.loads(answer.data)
+                    return reply
+                problem: Exception | str = f"HTTP {answer.status}"
+            except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+                problem = error
+            if pause is not None:
+                time.sleep(pause)
+        raise ChainUnreachable(
+            f"chain: no JSON-RPC node answers at {self._url} ({problem}); start one or correct chain.url"
+        )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return "0x" + bytes(value).hex()
+    return dict(value)
+
+
+def ask(web3: Web3, method: str, *params: Any) -> Any:
+    """The plain JSON result of one request. Raises `ChainUnreachable`, or `Refused` where the node answers with an error."""
+    answer = web3.provider.make_request(RPCEndpoint(method), params)
+    if "error" in answer:
+        raise Refused(answer["error"])
+    return answer["result"]
 
 
 def connect(url: str, timeout_s: float = 30.0) -> Web3:
     """Raises `ChainUnreachable` when nothing answers at `url`."""
     if not url.startswith(("http://", "https://")):
         raise ChainUnreachable(f"chain.url: {url!r} is not an http(s) address")
-    web3 = Web3(Web3.HTTPProvider(url, request_kwargs={"timeout": timeout_s}))
+    web3 = Web3(Provider(url, timeout_s))
     with chain_errors(url):
         web3.eth.chain_id  # noqa: B018  asks the node, so that a dead one is found here and not in mid-job
     return web3
@@ -34,4 +96,4 @@ def chain_errors(url: str = "") -> Iterator[None]:
         raise ChainUnreachable(f"chain: {error}") from error
 
 
-__all__ = ["Web3Exception", "chain_errors", "connect"]
+__all__ = ["Provider", "Refused", "Web3Exception", "ask", "chain_errors", "connect"]

@@ -18,11 +18,12 @@ from eth_account.datastructures import SignedTransaction
 from hexbytes import HexBytes
 from web3 import Web3
 from web3.contract.contract import ContractFunction
-from web3.exceptions import ContractLogicError, TimeExhausted, TransactionNotFound, Web3RPCError, Web3ValueError
-from web3.types import TxParams
+from web3.exceptions import Web3RPCError
 
+from ostraka.chain.abi import Call, abi_type
 from ostraka.chain.artifacts import error_signatures
-from ostraka.chain.rpc import chain_errors
+from ostraka.chain.gas import Kind, forget_gas, known_gas, note_gas
+from ostraka.chain.rpc import Refused, ask, chain_errors
 from ostraka.crypto.keys import Key
 from ostraka.errors import ChainUnreachable, TransactionFailed
 
@@ -30,7 +31,8 @@ GAS_MARGIN = 1.2  # estimates are exact only for the state they were made on
 PATIENCE_S = 120.0  # how long a transaction may take, and how long an endpoint may be away meanwhile
 BUMP_AFTER_S = 20.0  # then the fee is raised
 BUMP = 1.25  # at least 1.1: nodes refuse a replacement that pays hardly more
-POLL_S = 0.1
+FIRST_POLL_S, POLL_S = 0.01, 0.1  # between looks for a receipt, growing
+FEES_S = 5.0  # how long what nodes ask for is remembered
 AWAY_POLL_S = 0.5
 _HAS_IT = ("already known", "already imported", "known transaction", "underpriced")
 _nonce_locks: dict[str, threading.Lock] = {}
@@ -55,7 +57,7 @@ def explain(error: Exception) -> TransactionFailed:
         entry = error_signatures().get(raw[:4])
         if entry is not None:
             try:
-                values = abi_decode([_abi_type(i) for i in entry["inputs"]], raw[4:])
+                values = abi_decode([abi_type(i) for i in entry["inputs"]], raw[4:])
             except Exception:
                 values = ()
             said = ", ".join(f"{i['name']}={_show(v)}" for i, v in zip(entry["inputs"], values, strict=False))
@@ -72,13 +74,6 @@ def _revert_data(data: object) -> str | None:
     return data if isinstance(data, str) and data.startswith("0x") and len(data) >= 10 else None
 
 
-def _abi_type(entry: dict[str, Any]) -> str:
-    if entry["type"].startswith("tuple"):
-        inner = ",".join(_abi_type(c) for c in entry["components"])
-        return f"({inner}){entry['type'][5:]}"
-    return str(entry["type"])
-
-
 def _show(value: Any) -> str:
     return "0x" + value.hex() if isinstance(value, bytes) else str(value)
 
@@ -91,30 +86,49 @@ class Sender:
         self.key = key
         self.address = key.address
         self._account = Web3.to_checksum_address(key.address)
+        self._chain_id = 0
+        self._fees: dict[str, int] = {}
+        self._fees_until = 0.0
         with _locks_guard:
             self._lock = _nonce_locks.setdefault(self.address, threading.Lock())
 
-    def send(self, call: ContractFunction, value: int = 0) -> Mined:
+    def send(self, call: Call | ContractFunction, value: int = 0, *, sure: bool = False) -> Mined:
         """Simulates, signs, sends and waits.
+
+        `sure` is for a call that is known to be taken, by what its sender knows of the chain: once calls of its kind have been simulated
+        a few times, their gas is known and it is sent without. Should it be refused after all, it is simulated, to tell why.
 
         Raises:
             TransactionFailed: the contract refuses; `.error` is its custom error's name.
             ChainUnreachable: no node answers, or it does not mine.
         """
-        return self._run(lambda: dict(call.build_transaction(self._base(value))))
+        if not isinstance(call, Call):
+            call = Call(str(call.address), bytes(HexBytes(call._encode_transaction_data())), str(call.fn_name))
+        base = {"from": self._account, "to": call.to, "value": hex(value), "data": "0x" + call.data.hex()}
+        kind = (call.to, call.data[:4], len(call.data))
+        if sure and (gas := known_gas(kind)) is not None:
+            try:
+                return self._run(lambda: {**base, "gas": gas})
+            except TransactionFailed:
+                forget_gas(kind)
+        return self._run(lambda: {**base, "gas": self._simulated(base, kind)})
 
     def deploy(self, abi: Any, bytecode: str, *args: Any) -> str:
         """Deploys a contract and returns its address."""
-        constructor = self.web3.eth.contract(abi=abi, bytecode=bytecode).constructor(*args)
-        mined = self._run(lambda: dict(constructor.build_transaction(self._base(0))))
-        return str(self.web3.eth.get_transaction_receipt(mined.hash)["contractAddress"])  # type: ignore[arg-type]
+        data = self.web3.eth.contract(abi=abi, bytecode=bytecode).constructor(*args).data_in_transaction
+        base = {"from": self._account, "value": "0x0", "data": data}
+        mined = self._run(lambda: {**base, "gas": self._simulated(base, None)})
+        return str(self._receipt(HexBytes(mined.hash))["contractAddress"])  # type: ignore[index]
 
     def transfer(self, to: str, value: int) -> Mined:
         """Sends `value` wei of the chain's own coin, for gas."""
-        return self._run(lambda: {**self._base(value), "to": to, "gas": 21_000})
+        return self._run(lambda: {"from": self._account, "to": to, "value": hex(value), "data": "0x", "gas": 21_000})
 
-    def _base(self, value: int) -> TxParams:
-        return {"from": self.address, "value": value}  # type: ignore[typeddict-item]
+    def _simulated(self, base: dict[str, Any], kind: Kind | None) -> int:
+        gas = int(int(ask(self.web3, "eth_estimateGas", base), 16) * GAS_MARGIN)
+        if kind is not None:
+            note_gas(kind, gas)
+        return gas
 
     def _run(self, build: Callable[[], dict[str, Any]]) -> Mined:
         end = time.monotonic() + PATIENCE_S
@@ -125,28 +139,42 @@ class Sender:
                 if mined is not None:
                     break  # else another program used this key's nonce: simulate anew
         receipt, sent = mined
-        if receipt["status"] != 1:
+        if int(receipt["status"], 16) != 1:
             raise TransactionFailed(f"transaction 0x{bytes(sent).hex()} was mined but reverted")
-        return Mined(bytes(sent), receipt["gasUsed"], receipt["blockNumber"], list(receipt["logs"]))
+        return Mined(bytes(sent), int(receipt["gasUsed"], 16), int(receipt["blockNumber"], 16), list(receipt["logs"]))
 
     def _prepare(self, build: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         try:
-            transaction = build()  # simulates, through eth_estimateGas
-        except (ContractLogicError, Web3RPCError, Web3ValueError) as error:
+            fields = build()  # simulates, through eth_estimateGas
+        except Web3RPCError as error:
             raise explain(error) from error
-        if transaction["gas"] != 21_000:
-            transaction["gas"] = int(transaction["gas"] * GAS_MARGIN)
-        transaction["nonce"] = self.web3.eth.get_transaction_count(self._account, "latest")
-        transaction["chainId"] = self.web3.eth.chain_id
-        if "maxFeePerGas" not in transaction:
-            transaction["gasPrice"] = self.web3.eth.gas_price * 2
-        return transaction
+        transaction = {name: value for name, value in fields.items() if name != "from"}
+        transaction["value"] = int(transaction["value"], 16)
+        transaction["nonce"] = self._mined_nonce()
+        self._chain_id = self._chain_id or int(ask(self.web3, "eth_chainId"), 16)
+        return transaction | {"chainId": self._chain_id} | self._current_fees()
+
+    def _mined_nonce(self) -> int:
+        return int(ask(self.web3, "eth_getTransactionCount", self._account, "latest"), 16)
+
+    def _current_fees(self) -> dict[str, int]:
+        """What nodes take for some seconds to come: twice the base fee, which cannot double within six chain blocks."""
+        if time.monotonic() > self._fees_until:
+            base = ask(self.web3, "eth_getBlockByNumber", "latest", False).get("baseFeePerGas")
+            if base is None:
+                self._fees = {"gasPrice": int(ask(self.web3, "eth_gasPrice"), 16) * 2}
+            else:
+                tip = int(ask(self.web3, "eth_maxPriorityFeePerGas"), 16)
+                self._fees = {"maxFeePerGas": 2 * int(base, 16) + tip, "maxPriorityFeePerGas": tip}
+            self._fees_until = time.monotonic() + FEES_S
+        return self._fees
 
     def _until_mined(self, transaction: dict[str, Any], end: float) -> tuple[Any, HexBytes] | None:
         """The receipt, and the hash of the version that was mined; None where the nonce was used for something else."""
         hashes: list[HexBytes] = []
         version = self._sign(transaction)
         bump_at = time.monotonic() + BUMP_AFTER_S
+        pause = FIRST_POLL_S
         while True:
             try:
                 with chain_errors():
@@ -156,9 +184,9 @@ class Sender:
                     for sent in reversed(hashes):
                         if (receipt := self._receipt(sent)) is not None:
                             return receipt, sent
-                    if self.web3.eth.get_transaction_count(self._account, "latest") > transaction["nonce"]:
+                    if self._mined_nonce() > transaction["nonce"]:
                         return next(((r, h) for h in hashes if (r := self._receipt(h)) is not None), None)
-                pause = POLL_S
+                pause = min(pause * 2, POLL_S)
             except ChainUnreachable:
                 pause = AWAY_POLL_S
                 hashes = [sent for sent in hashes if sent != version.hash]  # it may not have arrived: send it again
@@ -173,21 +201,23 @@ class Sender:
 
     def _broadcast(self, version: SignedTransaction, nonce: int) -> None:
         try:
-            self.web3.eth.send_raw_transaction(version.raw_transaction)
-        except (ContractLogicError, Web3RPCError, Web3ValueError) as error:
+            ask(self.web3, "eth_sendRawTransaction", "0x" + bytes(version.raw_transaction).hex())
+        except Web3RPCError as error:
             # What the node has already, or what was mined meanwhile, is no refusal: receipts will tell.
             waiting = any(words in str(error).lower() for words in _HAS_IT)
-            if not waiting and self.web3.eth.get_transaction_count(self._account, "latest") <= nonce:
+            if not waiting and self._mined_nonce() <= nonce:
+                self._fees_until = 0.0  # they may be why
                 raise explain(error) from error
 
     def _sign(self, transaction: dict[str, Any]) -> SignedTransaction:
         signed: SignedTransaction = Account.sign_transaction(transaction, self.key.secret)
         return signed
 
-    def _receipt(self, sent: HexBytes) -> Any | None:
+    def _receipt(self, sent: HexBytes) -> dict[str, Any] | None:
         try:
-            return self.web3.eth.get_transaction_receipt(sent)
-        except (TransactionNotFound, TimeExhausted):
+            found: dict[str, Any] | None = ask(self.web3, "eth_getTransactionReceipt", "0x" + bytes(sent).hex())
+            return found
+        except Refused:  # some nodes say that there is none by an error
             return None
 
     def _patiently(self, ask: Callable[[], dict[str, Any]], end: float) -> dict[str, Any]:

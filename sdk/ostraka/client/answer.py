@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ostraka.crypto.eip712 import Receipt, receipt_message, recover
 from ostraka.crypto.trace import result_hash, words_digest
 from ostraka.errors import HashMismatch, JobFailed, OrchestratorUnreachable
-from ostraka.types import JobId, JobState, NodeId
+from ostraka.types import JobState, NodeId
 
 if TYPE_CHECKING:
     from ostraka.client.client import Client
@@ -97,7 +97,7 @@ class Answer:
     def _await_verdict(self) -> None:
         market = self._client.market
         while True:
-            job = market.job(JobId(self.job_id))
+            job = market.job_facts(self.job_id)
             if job.state.agreed or job.state is JobState.FINAL:
                 return
             if job.state.closed:
@@ -122,7 +122,7 @@ class Answer:
 
     def _load(self) -> None:
         market = self._client.market
-        job = market.job(JobId(self.job_id))
+        job = market.job_facts(self.job_id)
         reveals = market.reveals(self.job_id)
         self._status = self._client.orchestrator.job(self.job_id)
         self._hash = job.result_hash
@@ -164,11 +164,13 @@ class Answer:
                     output=bytes.fromhex(row["output"]),
                 )
                 message = receipt_message(market.domain, receipt)
-                valid = recover(message, bytes.fromhex(row["signature"])) == market.signer_of(NodeId(row["node_id"]))
+                valid = recover(message, bytes.fromhex(row["signature"])) == self._client.signer_of(
+                    NodeId(row["node_id"])
+                )
                 if row["countersignature"]:
                     following = rows[(row["stage"] + 1) % len(rows)]["node_id"]
                     counter = recover(message, bytes.fromhex(row["countersignature"]))
-                    valid = valid and counter == market.signer_of(NodeId(following))
+                    valid = valid and counter == self._client.signer_of(NodeId(following))
                 yield ReceiptInfo(
                     replica, receipt.stage, receipt.node_id, receipt.start, receipt.stop, receipt.units, valid
                 )

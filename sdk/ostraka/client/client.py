@@ -5,19 +5,21 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from types import TracebackType
 
 from ostraka.chain import Deployment, Market, Sender, connect
+from ostraka.chain.remember import Remembered
 from ostraka.client.generation import Generation
 from ostraka.client.networks import Networks
 from ostraka.client.orchestrator import OrchestratorApi
 from ostraka.client.profile import Profile, load_profile
+from ostraka.client.purse import GOOD_FOR_S, Purse
 from ostraka.client.reader import NetworkReader
 from ostraka.client.text import ModelText
 from ostraka.crypto.keys import Key, load_key
 from ostraka.errors import (
     ConfigError,
-    InsufficientFunds,
     PriceCapTooLow,
     TransactionFailed,
     Unavailable,
@@ -26,11 +28,12 @@ from ostraka.errors import (
 )
 from ostraka.model import MAX_MANIFEST_BYTES, AnyManifest, language_model, load_manifest
 from ostraka.store import ContentStore, HttpStore, cid_of_digest, open_store
-from ostraka.types import OSTR, ModelId
+from ostraka.types import OSTR, Address, ModelId, NodeId
 from ostraka.wire.job_input import AnyInput, JobInput
 from ostraka.wire.sampling import GREEDY, Sampling, make_sampling
 
 DELIVER_AGAIN_S = 0.5
+MODELS_S, HEALTH_S, SIGNERS_S = 5.0, 2.0, 10.0  # how long a busy client remembers
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,11 @@ class ModelInfo:
 class Client(Networks):
     """A requester's view of one network. Use it as a context manager, or call `close()`."""
 
-    def __init__(self, profile: Profile | None = None, key: Key | None = None) -> None:
+    def __init__(self, profile: Profile | None = None, key: Key | None = None, *, busy: bool = False) -> None:
         """Takes the profile that `load_profile()` finds, and the key that the profile names.
+
+        `busy` is for programs with many jobs at once: what changes slowly is remembered for some seconds, and what becomes of jobs is read
+        from all jobs' events together instead of asking about each.
 
         Raises `ConfigError` for settings that are missing and `ChainUnreachable` when no node answers.
         """
@@ -61,6 +67,12 @@ class Client(Networks):
                 f"the deployment is on {self.deployment.chain_id}"
             )
         self.market = Market(self.web3, self.deployment)
+        if busy:
+            self.market.follow_jobs()
+        self._busy = busy
+        self._models: Remembered[str, list[ModelInfo]] = Remembered(MODELS_S if busy else 0.0)
+        self._health: Remembered[str, str] = Remembered(HEALTH_S if busy else 0.0)
+        self._signers: Remembered[NodeId, Address] = Remembered(SIGNERS_S if busy else 0.0)
         self._key = key
         self._orchestrator: OrchestratorApi | None = None
         self._manifests: dict[bytes, AnyManifest] = {}
@@ -87,9 +99,13 @@ class Client(Networks):
             self._key = load_key(self.profile.key)
         return self._key
 
-    @property
+    @cached_property
     def sender(self) -> Sender:
         return Sender(self.web3, self.key)
+
+    @cached_property
+    def _purse(self) -> Purse:
+        return Purse(self.market, self.sender, GOOD_FOR_S if self._busy else 0.0)
 
     @property
     def orchestrator(self) -> OrchestratorApi:
@@ -116,12 +132,12 @@ class Client(Networks):
 
     def find_model(self, model: str) -> ModelInfo:
         """By name (the newest of that name) or by id in hex. Raises `UnknownModel` listing what there is."""
-        known = self.models()
         wanted = model.lower().removeprefix("0x")
-        for info in reversed(known):
-            if info.name == model or info.model_id.hex() == wanted:
-                return info
-        there = ", ".join(sorted({m.name for m in known})) or "none yet"
+        for known in (self._models.get("", self.models), self._models.refresh("", self.models) if self._busy else []):
+            for info in reversed(known):
+                if info.name == model or info.model_id.hex() == wanted:
+                    return info
+        there = ", ".join(sorted({m.name for m in self.models()})) or "none yet"
         raise UnknownModel(f"model: {model!r} is not on this market; there are: {there}")
 
     def manifest(self, model: ModelInfo) -> AnyManifest:
@@ -189,14 +205,15 @@ class Client(Networks):
                 f"max_price: {cap / OSTR:g} OSTR is below the price of {price / OSTR:g} OSTR "
                 f"({replicas} replicas × {job.max_units} positions); raise it, or lower max_tokens or replicas"
             )
-        orchestrator = self.orchestrator.health()["orchestrator"]  # before money moves: is anybody there?
-        gas = self._fund(cap)
-        deadline = self.market.now() + math.ceil(deadline_s)
+        # Before money moves: is anybody there?
+        orchestrator = self._health.get("", lambda: str(self.orchestrator.health()["orchestrator"]))
+        deadline = self.market.job_time() + math.ceil(deadline_s)
         call = self.market.submit(info.model_id, job.digest, replicas, job.max_units, cap, deadline, orchestrator)
-        try:
-            mined = self.sender.send(call)
-        except TransactionFailed as error:
-            raise UsageError(f"job: {error}") from error
+        with self._purse.spend(cap) as gas:
+            try:
+                mined = self.sender.send(call, sure=self._busy)
+            except TransactionFailed as error:
+                raise UsageError(f"job: {error}") from error
         job_id = self.market.submitted_id(mined)
         self._deliver(job_id, job.encode(), deadline_s)
         return job_id, gas
@@ -222,16 +239,9 @@ class Client(Networks):
         job.check(text.manifest.arch.vocab, min(text.manifest.arch.context, info.max_units))
         return info, job
 
-    def _fund(self, amount: int) -> dict[str, list[int]]:
-        """Allows the market to take `amount`. Raises `InsufficientFunds` before anything is sent."""
-        held = self.market.token_balance(self.key.address)
-        if held < amount:
-            raise InsufficientFunds(
-                f"account {self.key.address}: holds {held / OSTR:g} OSTR, the job escrows {amount / OSTR:g}; get more or lower max_price"
-            )
-        if self.market.allowance(self.key.address, "JobMarket") >= amount:
-            return {}
-        return {"approve": [self.sender.send(self.market.approve("JobMarket", amount)).gas_used]}
+    def signer_of(self, node_id: NodeId) -> Address:
+        """The key that signs for a node."""
+        return self._signers.get(node_id, lambda: self.market.signer_of(node_id))
 
 
 def to_wei(amount: float) -> int:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from web3.contract.contract import ContractFunction
-
 from ostraka.chain import Court, Sender
+from ostraka.chain.abi import Call
 from ostraka.chain.court_views import CaseView, DisputeState, DisputeView, RoundView, SeatView, Verdict
 from ostraka.client.cases import Moment, Step, next_call
 from ostraka.errors import InsufficientFunds, UsageError
@@ -104,7 +103,7 @@ def conclude(court: Court, sender: Sender, job_id: int, loser: int) -> str:
     seen = standing(court, job_id, loser)
     dispute, late = seen.dispute, seen.now >= seen.dispute.deadline
     case_id, state = dispute.dispute_id, dispute.state
-    calls: dict[str, Callable[[], ContractFunction]] = {}
+    calls: dict[str, Callable[[], Call]] = {}
     if state is DisputeState.RESOLVED or (state in (DisputeState.PINPOINTED, DisputeState.ADJUDICATING) and late):
         calls["conclude"] = lambda: court.conclude(job_id, loser)
     elif state in (DisputeState.OPENED, DisputeState.RESPONDING) and late:

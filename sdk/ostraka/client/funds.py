@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from web3.contract.contract import ContractFunction
-
 from ostraka.chain import Court, Sender
+from ostraka.chain.abi import Call
 from ostraka.chain.court_views import DisputeState
 from ostraka.chain.transactions import Mined
 from ostraka.errors import TransactionFailed
@@ -26,7 +25,7 @@ class Holding:
     amount: int
     free_at: int | None
     how: str
-    call: Callable[[], ContractFunction] | None = None
+    call: Callable[[], Call] | None = None
 
     def ready(self, now: int) -> bool:
         return self.call is not None and self.free_at is not None and self.free_at <= now

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from web3.contract.contract import ContractFunction
-
 from ostraka.chain import Market, Sender
+from ostraka.chain.abi import Call
 from ostraka.chain.views import ChallengeView
 from ostraka.errors import HashMismatch, InsufficientFunds, TransactionFailed, Unavailable
 from ostraka.model import MAX_MANIFEST_BYTES, ManifestBase, PossessionProof, load_manifest, prove_possession
@@ -93,7 +92,7 @@ def _proof(manifest: ManifestBase, seen: ChallengeView, seed: bytes, store: Cont
         raise HashMismatch(f"{manifest.name}: {error}; the publisher's manifest is wrong") from error
 
 
-def _try(sender: Sender, call: ContractFunction) -> None:
+def _try(sender: Sender, call: Call) -> None:
     """Others may draw, void or fail it in the same moment: then what they did is seen in the next round."""
     try:
         sender.send(call)

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,9 @@ from ostraka.errors import Unavailable
 
 STOP_TIMEOUT_S = 8.0
 _PR_SET_PDEATHSIG = 1
+# The kernel takes the thread that started a child for its parent, and kills the child when that thread ends: so one thread that stays
+# starts all of them, whoever asks for it.
+_spawner = ThreadPoolExecutor(1, thread_name_prefix="spawner")
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
@@ -87,7 +91,8 @@ class Processes:
         self._logs.mkdir(parents=True, exist_ok=True)
         log = self._logs / f"{name}.log"
         with log.open("ab") as out:
-            process = subprocess.Popen(
+            spawning = _spawner.submit(
+                subprocess.Popen,
                 list(command),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -96,6 +101,7 @@ class Processes:
                 start_new_session=True,
                 preexec_fn=_die_with_parent,
             )
+            process: subprocess.Popen[bytes] = spawning.result()
         child = Child(name, process, log, list(command), dict(environment or {}))
         self.children.append(child)
         return child

@@ -6,9 +6,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from tests.kit.proxy import RpcProxy
 
-from ostraka.chain import Deployment, Market, Sender, connect
+from ostraka.chain import Deployment, Market, Sender, connect, gas
 from ostraka.chain import events as ev
+from ostraka.chain import market as market_module
 from ostraka.chain.accounts import register_node
 from ostraka.chain.deploy import deploy
 from ostraka.crypto.keys import derive_key, new_key
@@ -153,6 +155,47 @@ def test_threads_may_share_a_key(web3, market):
     assert market.token_balance(target) == 12
 
 
+def test_a_call_that_is_sure_to_be_taken_is_not_simulated_once_its_kind_is_known(market, chain_url, monkeypatch):
+    monkeypatch.setattr(gas, "_seen", {})
+    proxy = RpcProxy(chain_url)
+    try:
+        sure = Sender(connect(proxy.url), derive_key(MNEMONIC, REQUESTER))
+        to = new_key().address
+        for amount in range(1, 6):
+            sure.send(market.transfer(to, amount), sure=True)
+        assert proxy.seen.count("eth_estimateGas") == gas.ENOUGH
+        assert market.token_balance(to) == 15
+        sure.send(market.transfer(to, 5))
+        assert proxy.seen.count("eth_estimateGas") == gas.ENOUGH + 1
+        before = len(proxy.seen)
+        with pytest.raises(TransactionFailed, match="ERC20InsufficientBalance"):  # told by name all the same
+            sure.send(market.transfer(to, 10**30), sure=True)
+        assert "eth_estimateGas" in proxy.seen[before:]
+        assert market.token_balance(to) == 20
+    finally:
+        proxy.close()
+
+
+def test_a_job_is_found_from_the_chains_end(web3, market, requester, monkeypatch):
+    monkeypatch.setattr(market_module, "FIRST_LOOK", 2)
+    monkeypatch.setattr(market_module, "WIDER", 2)
+    job_id = market.submitted_id(submit(market, requester))
+    for _ in range(9):
+        requester.send(market.transfer(new_key().address, 1))
+    fresh = Market(web3, market.deployment)
+    assert [type(event) for event in fresh.job_events(job_id)] == [ev.JobSubmitted]
+    assert fresh.job_events(10**6) == []
+    followed = Market(web3, market.deployment).follow_jobs()
+    facts = followed.job_facts(job_id)
+    assert facts == fresh.job_facts(job_id)
+    requester.send(market.cancel(job_id))
+    followed.look_again()
+    assert followed.job_facts(job_id).state is JobState.CANCELLED
+    assert fresh.job_facts(job_id).state is JobState.CANCELLED
+    with pytest.raises(UnknownJob):
+        followed.job_facts(10**6)
+
+
 def test_a_busy_chains_time_does_not_run_ahead_of_the_clock(web3, market):
     deployer = sender(web3, DEPLOYER)
     for _ in range(15):
@@ -175,10 +218,10 @@ def test_logs_are_found_by_range_address_and_topic(web3, market):
     assert len(find({"fromBlock": first, "toBlock": mined[1].block_number, "address": token})) == 2
     assert find({"fromBlock": first, "toBlock": last, "address": market.deployment.address("JobMarket")}) == []
     topics = mined[1].logs[0]["topics"]
-    wanted = {"fromBlock": first, "toBlock": "latest", "topics": [None, None, "0x" + topics[2].hex()]}
+    wanted = {"fromBlock": first, "toBlock": "latest", "topics": [None, None, topics[2]]}
     (found,) = find(wanted)
     assert found["transactionHash"] == mined[1].hash
-    assert len(find({**wanted, "topics": [["0x" + topics[0].hex(), "0x" + "00" * 32]]})) == 3
+    assert len(find({**wanted, "topics": [[topics[0], "0x" + "00" * 32]]})) == 3
     assert find({**wanted, "topics": ["0x" + "00" * 32]}) == []
     assert find({**wanted, "topics": [None] * 4}) == []
 

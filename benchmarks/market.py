@@ -1,0 +1,71 @@
+"""Jobs a second of the whole market, three replicas each, and how near that is to what the chain alone can take.
+
+Real workers on a tiny random model, a real orchestrator; once with embedded parts, once with Ganache, IPFS and Redis. Afterwards the very
+same transactions are sent to a fresh chain of the same kind with nothing else running: the chain's own limit.
+`OSTRAKA_BENCH_JOBS=100` makes it shorter, `OSTRAKA_BENCH=embedded` runs one of `embedded`, `real`, `anvil`.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+JOBS = 1_000
+WINDOW = 100  # jobs that are compared, early and late
+
+
+def run() -> dict[str, Any]:
+    jobs = int(os.environ.get("OSTRAKA_BENCH_JOBS") or JOBS)
+    wanted = [part for part in os.environ.get("OSTRAKA_BENCH", "").split(",") if part] or ["embedded", "real"]
+    seen = {part: measure(part, jobs) for part in wanted}
+    results: dict[str, Any] = {"jobs": jobs, "networks": seen}
+    for part, found in seen.items():
+        results[f"jobs_per_s_{part}"] = found["jobs_per_s"]
+    results["vs_chain_limit"] = min(found["vs_chain_limit"] for found in seen.values())
+    results["late_vs_early"] = max(found["late_vs_early"] for found in seen.values())
+    results["orchestrator_cpu_ms_per_job"] = max(found["orchestrator_cpu_ms_per_job"] for found in seen.values())
+    return results
+
+
+def measure(part: str, jobs: int) -> dict[str, Any]:
+    """One network of `part`'s kind, from its start to the bare transactions."""
+    from benchmarks._market.bare import read_history, send_bare
+    from benchmarks._market.load import ORCHESTRATOR_PARTS, run_load
+    from ostraka.devnet.network import Devnet
+    from ostraka.devnet.spec import DevnetSpec, NodeSpec
+    from ostraka_worker.zoo.tiny import write_gguf
+
+    with tempfile.TemporaryDirectory(prefix="ostraka-market-") as name:
+        folder = Path(name)
+        write_gguf(folder / "tiny.gguf")
+        spec = DevnetSpec(
+            folder=folder / "network",
+            cache=folder / "cache",
+            model=str(folder / "tiny.gguf"),
+            max_units=96,
+            nodes=(NodeSpec(memory_mb=64),) * 3,
+            stake=100_000 * 10**18,
+            preset="main",  # its windows are long: nothing may expire before it was sent again
+            chain={"embedded": "embedded", "real": "ganache", "anvil": "anvil"}[part],  # type: ignore[arg-type]
+            store="ipfs" if part == "real" else "local",
+            queue="redis" if part == "real" else "embedded",
+        )
+        with Devnet(spec) as network:
+            load = run_load(network, "tiny", jobs)
+            history = read_history(network.web3, load.first_block, load.last_block)
+        bare_s, bare_cpu_s = send_bare(spec.chain, folder / "bare", history)
+    window = min(WINDOW, jobs // 2)
+    transactions = sum(map(len, history.blocks[history.first_timed :]))
+    orchestrator_s = sum(load.cpu_s[part] for part in ORCHESTRATOR_PARTS)
+    return {
+        "jobs_per_s": round(jobs / load.seconds, 2),
+        "bare_jobs_per_s": round(jobs / bare_s, 2),
+        "vs_chain_limit": round(bare_s / load.seconds, 3),
+        "late_vs_early": round(load.pace(jobs - window + 1, jobs) / load.pace(1, window), 2),
+        "transactions_per_job": round(transactions / jobs, 2),
+        "orchestrator_cpu_ms_per_job": round(1000 * orchestrator_s / jobs, 1),
+        "bare_chain_cpu_ms_per_job": round(1000 * bare_cpu_s / jobs, 1),
+        "cpu_ms_per_job": {part: round(1000 * seconds / jobs, 1) for part, seconds in load.cpu_s.items()},
+    }
