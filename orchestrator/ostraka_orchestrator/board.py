@@ -18,10 +18,12 @@ import redis
 
 from ostraka.errors import Unavailable
 from ostraka.types import NodeId
+from ostraka_orchestrator.planner import Timing, Weights
 
 JOB_TTL_S = 86_400
 HOLD_TTL_S = 15
 SERVED_S = 3_600
+TIMINGS_KEPT = 256
 PREFIX = "ostraka:"
 
 
@@ -120,6 +122,24 @@ class Board:
                 work[NodeId(int(node_id))] = work.get(NodeId(int(node_id)), 0.0) + float(done)
         return work
 
+    def add_timing(self, model: bytes, timing: Timing) -> None:
+        """How long a request took, beside what was foretold. The newest `TIMINGS_KEPT` of each model are kept."""
+        key = f"{PREFIX}timings:{model.hex()}"
+        self.redis.lpush(key, msgspec.json.encode(timing))
+        self.redis.ltrim(key, 0, TIMINGS_KEPT - 1)
+
+    def timings(self, model: bytes) -> list[Timing]:
+        raw: Any = self.redis.lrange(f"{PREFIX}timings:{model.hex()}", 0, -1)
+        return [msgspec.json.decode(row, type=Timing) for row in raw]
+
+    def set_weights(self, model: bytes, weights: Weights) -> None:
+        self.redis.set(f"{PREFIX}weights:{model.hex()}", msgspec.json.encode(weights))
+
+    def weights(self, model: bytes) -> Weights:
+        """What the planner has learnt for this model; plain weights before that."""
+        value = self.redis.get(f"{PREFIX}weights:{model.hex()}")
+        return msgspec.json.decode(value, type=Weights) if value else Weights()
+
     # ── jobs ──
 
     def put_input(self, job_id: int, data: bytes) -> None:
@@ -157,6 +177,15 @@ class Board:
     def replicas(self, job_id: int) -> dict[int, dict[str, Any]]:
         raw = self.redis.hgetall(f"{PREFIX}replicas:{job_id}")
         return {int(k): msgspec.json.decode(v) for k, v in raw.items()}
+
+    def put_outputs(self, job_id: int, replica: int, packed: bytes) -> None:
+        """Kept apart from the rest, which is looked at all the time."""
+        self.redis.hset(f"{PREFIX}outputs:{job_id}", str(replica), packed)
+        self.redis.expire(f"{PREFIX}outputs:{job_id}", JOB_TTL_S)
+
+    def outputs(self, job_id: int) -> dict[int, bytes]:
+        """Packed outputs by replica."""
+        return {int(k): bytes(v) for k, v in self.redis.hgetall(f"{PREFIX}outputs:{job_id}").items()}
 
     # ── what requesters watch ──
 

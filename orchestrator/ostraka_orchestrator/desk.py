@@ -8,29 +8,30 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ostraka.chain import Deployment, Market, Sender, connect
+from ostraka.chain import Court, Deployment, Sender, connect
 from ostraka.crypto.keys import load_key
 from ostraka.errors import ConfigError
-from ostraka.model import MAX_MANIFEST_BYTES, Manifest, load_manifest
+from ostraka.model import MAX_MANIFEST_BYTES, AnyManifest, Manifest, load_manifest
 from ostraka.store import ContentStore, cid_of_digest, open_store
 from ostraka.types import OSTR
 from ostraka_orchestrator.board import Board, Heartbeat
 from ostraka_orchestrator.config import OrchestratorConfig
-from ostraka_orchestrator.planner import ModelShape
+from ostraka_orchestrator.planner import ModelShape, Weights
 
 log = logging.getLogger("ostraka.orchestrator")
 STAKE_TTL_S = 60.0
 BEATS_TTL_S = 1.0
+WEIGHTS_TTL_S = 10.0
 
 
 @dataclass(frozen=True)
 class Desk:
     config: OrchestratorConfig
     board: Board
-    market: Market
+    market: Court
     sender: Sender
     store: ContentStore
-    _manifests: dict[bytes, Manifest] = field(default_factory=dict)
+    _manifests: dict[bytes, AnyManifest] = field(default_factory=dict)
     _answers: dict[str, tuple[float, Any]] = field(default_factory=dict)
 
     @staticmethod
@@ -38,7 +39,7 @@ class Desk:
         """Raises `ChainUnreachable`, `ConfigError` or `Unavailable`: whichever part is missing is named."""
         deployment = Deployment.load(config.profile.deployment)
         web3 = connect(config.profile.chain_url)
-        market = Market(web3, deployment)
+        market = Court(web3, deployment)
         sender = Sender(web3, load_key(config.key))
         if not market.is_orchestrator(sender.address):
             raise ConfigError(f"key {config.key}: {sender.address} is not allowed as an orchestrator by the JobMarket")
@@ -46,12 +47,16 @@ class Desk:
         board.check()
         return Desk(config, board, market, sender, open_store(config.profile.store_url))
 
-    def manifest(self, model_id: bytes) -> Manifest:
+    def manifest(self, model_id: bytes) -> AnyManifest:
         """Its CID is its digest, so what the store returns is what the chain names. Kept: a manifest never changes."""
         if model_id not in self._manifests:
             data = self.store.get(cid_of_digest(model_id), max_bytes=MAX_MANIFEST_BYTES)
             self._manifests[model_id] = load_manifest(data)
         return self._manifests[model_id]
+
+    def generates(self, model_id: bytes) -> bool:
+        """Whether its jobs are answered token by token."""
+        return isinstance(self.manifest(model_id), Manifest)
 
     def stake_units(self, operator: str) -> float:
         """OSTR that an operator has staked; looked up once a minute."""
@@ -61,6 +66,11 @@ class Desk:
     def beats(self) -> dict[int, Heartbeat]:
         """Heartbeats of this second: for what does not need the newest."""
         found: dict[int, Heartbeat] = self._kept("beats", BEATS_TTL_S, self.board.heartbeats)
+        return found
+
+    def weights(self, model_id: bytes) -> Weights:
+        """What the planner has learnt for a model, looked up every few seconds."""
+        found: Weights = self._kept(f"weights:{model_id.hex()}", WEIGHTS_TTL_S, lambda: self.board.weights(model_id))
         return found
 
     def _kept(self, key: str, ttl_s: float, ask: Callable[[], Any]) -> Any:

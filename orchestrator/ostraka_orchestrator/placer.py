@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ostraka.errors import OstrakaError
 from ostraka.types import BlockSpan, NodeId, NodeStatus
 from ostraka_orchestrator.board import Heartbeat
 from ostraka_orchestrator.desk import Desk, log
 from ostraka_orchestrator.placing import Place, Swarm, deal_out, mend
-from ostraka_orchestrator.planner import NodeProfile
+from ostraka_orchestrator.planner import NodeProfile, Timing, tune
 from ostraka_orchestrator.roster import connect, profile
 from ostraka_orchestrator.state import State
 
@@ -23,6 +23,7 @@ class Placer:
     desk: Desk
     _waiting: frozenset[int] = frozenset()
     _since: float = 0.0
+    _timings: dict[bytes, tuple[Timing, ...]] = field(default_factory=dict)
     _looked: float = float("-inf")
     _mended: float = float("-inf")
     _seen: frozenset[tuple[int, tuple[str, int, int] | None]] = frozenset()
@@ -42,7 +43,7 @@ class Placer:
     def _newcomers(
         self, state: State, beats: Mapping[int, Heartbeat], placements: Mapping[int, tuple[str, int, int]], now: float
     ) -> bool:
-        """Gives blocks to nodes that have none, once no more have come for a moment. True while some wait for that."""
+        """Gives blocks to nodes that have none, once no more have come for a moment. True while some wait for that, or were just placed."""
         waiting = frozenset(i for i, b in beats.items() if b.span is None and i not in placements)
         if waiting != self._waiting:
             self._waiting, self._since = waiting, now
@@ -53,22 +54,35 @@ class Placer:
             return True
         nodes, links, _ = connect([self._profile(state, beats[i]) for i in sorted(waiting)], beats)
         swarms = self._swarms(state, beats, placements)
-        places = deal_out(swarms, nodes, mode, links)
+        places = deal_out(swarms, nodes, mode, links, {model_id: self.desk.weights(model_id) for model_id in swarms})
         self._write(state, places)
-        return False
+        return bool(places)
 
     def _mend(
         self, state: State, beats: Mapping[int, Heartbeat], placements: Mapping[int, tuple[str, int, int]], now: float
     ) -> None:
         """Moves nodes where the swarm has changed since the last look and is worth it."""
-        seen = frozenset((i, b.span) for i, b in beats.items())
-        if now - self._mended < self.desk.config.rebalance_s or seen == self._seen:
+        if now - self._mended < self.desk.config.rebalance_s:
             return
-        self._mended, self._seen = now, seen
+        self._mended = now
+        self._learn(state)
+        seen = frozenset((i, b.span) for i, b in beats.items())
+        if seen == self._seen:
+            return
+        self._seen = seen
         for model_id, swarm in self._swarms(state, beats, placements).items():
             if swarm.loading:
                 continue  # it will look different in a moment
             self._write(state, {i: Place(model_id, span) for i, span in mend(swarm).items()})
+
+    def _learn(self, state: State) -> None:
+        """Weights for models that have been asked since the last time."""
+        for model_id in state.models:
+            timings = tuple(self.desk.board.timings(model_id))
+            if timings != self._timings.get(model_id) and (weights := tune(timings)) is not None:
+                self.desk.board.set_weights(model_id, weights)
+                log.info("model %s: a second counts as %s", state.models[model_id].name, weights)
+            self._timings[model_id] = timings
 
     def _swarms(
         self, state: State, beats: Mapping[int, Heartbeat], placements: Mapping[int, tuple[str, int, int]]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Literal
 
 from ostraka.types import BlockSpan, NodeId
@@ -20,16 +21,19 @@ from ostraka_orchestrator.planner import (
     NodeProfile,
     Patience,
     Router,
+    Weights,
     disjoint_paths,
     least_latency,
     next_chain,
     rebalance,
     spread,
+    weighed,
 )
 
 Mode = Literal["replicas", "latency", "throughput"]
 MODES: tuple[Mode, ...] = ("replicas", "latency", "throughput")
 PATIENCE = Patience()
+PLAIN = Weights()
 USUAL_REPLICAS = 3  # below so many chains, another one is worth a move
 MOST_REPLICAS = 7  # more chains than a job may have replicas are worth no more
 
@@ -66,19 +70,23 @@ class Swarm:
 
 
 def deal_out(
-    swarms: Mapping[bytes, Swarm], waiting: Sequence[NodeProfile], mode: Mode = "replicas", links: Links | None = None
+    swarms: Mapping[bytes, Swarm],
+    waiting: Sequence[NodeProfile],
+    mode: Mode = "replicas",
+    links: Links | None = None,
+    weights: Mapping[bytes, Weights] = MappingProxyType({}),
 ) -> dict[NodeId, Place]:
     """Places for as many of `waiting` as find one. Models come in the order of their publication; among equals the newest is first.
 
     `mode` says what a new chain is good at: `replicas` (as many chains as there can be), `latency` (each as fast as can be, links
-    included: `links` speaks of the regions of `waiting`), `throughput` (many requests at once).
+    included: `links` speaks of the regions of `waiting`, `weights` are what was learnt of a model), `throughput` (many requests at once).
     """
     swarms, placed = dict(swarms), dict[NodeId, Place]()
     pool = list(waiting)
     open_ = list(reversed(swarms))
     while pool and open_:
         model = min(open_, key=lambda m: swarms[m].chains())  # the first of equals: the newest
-        spans = _chain(swarms[model], pool, mode, links) or _joiners(swarms[model], pool)
+        spans = _chain(swarms[model], pool, mode, links, weights.get(model, PLAIN)) or _joiners(swarms[model], pool)
         if not spans:
             open_.remove(model)
             continue
@@ -88,14 +96,17 @@ def deal_out(
     return placed
 
 
-def _chain(swarm: Swarm, pool: Sequence[NodeProfile], mode: Mode, links: Links | None) -> dict[NodeId, BlockSpan]:
+def _chain(
+    swarm: Swarm, pool: Sequence[NodeProfile], mode: Mode, links: Links | None, weights: Weights
+) -> dict[NodeId, BlockSpan]:
     if mode == "throughput":
         return {} if swarm.all else spread(swarm.shape, pool)
     if mode == "replicas":
         return next_chain(swarm.shape, pool)
     links = links or Links.none(1 + max(n.region for n in pool))
     home = links.regions - 1
-    costs = Costs(swarm.shape, tuple(pool), links, Ends(region=home))
+    nodes, links = weighed(pool, links, weights)
+    costs = Costs(swarm.shape, tuple(nodes), links, Ends(region=home))
     found = least_latency(costs)
     return dict(found.spans(costs)) if found else {}
 

@@ -9,7 +9,7 @@ import pytest
 from ostraka.errors import StoreUnavailable
 from ostraka_orchestrator.board import Heartbeat
 from ostraka_orchestrator.placer import LINKS_WAIT_S, LOOK_S, Placer
-from ostraka_orchestrator.planner import ModelShape
+from ostraka_orchestrator.planner import ModelShape, Timing, Weights
 from ostraka_orchestrator.state import ModelEntry, NodeEntry, State
 
 SHAPE = ModelShape(bytes_=(20, *[5] * 8, 20), work=(1, *[5] * 8, 20), out_bytes=(600,) * 10)
@@ -19,7 +19,7 @@ SETTLE_S, REBALANCE_S = 2.0, 30.0
 
 class Board:
     def __init__(self):
-        self.beats, self.places = {}, {}
+        self.beats, self.places, self.rows, self.learnt = {}, {}, [], {}
 
     def heartbeats(self):
         return dict(self.beats)
@@ -34,6 +34,12 @@ class Board:
         for i in ids:
             self.beats[i] = Heartbeat(i, f"h:{i}", 50, 10.0, 0, span=span, **more)
 
+    def timings(self, model):
+        return self.rows
+
+    def set_weights(self, model, weights):
+        self.learnt[model] = weights
+
     def serve(self):
         """Every node with a place has loaded it."""
         for i, place in self.places.items():
@@ -45,6 +51,9 @@ class Desk:
     def __init__(self, mode="replicas"):
         self.board = Board()
         self.config = SimpleNamespace(settle_placement_s=SETTLE_S, rebalance_s=REBALANCE_S, mode=mode)
+
+    def weights(self, model_id):
+        return self.board.learnt.get(model_id, Weights())
 
     def shape(self, model_id):
         if model_id == GONE:
@@ -140,3 +149,11 @@ def test_two_first_halves_that_go_leave_a_swarm_that_mends_itself(desk, placer):
     before = dict(desk.board.places)
     placer.look(state(), 3 * REBALANCE_S)
     assert desk.board.places == before, "nobody else moves while one loads"
+
+
+def test_weights_are_learnt_from_requests_that_ran(desk, placer):
+    settled(desk, placer, 2)
+    desk.board.rows = [Timing(0.01 * k, 0.0, 0.002, 0.001, 1, 0.02 * k + 0.003) for k in range(1, 21)]
+    placer.look(state(), REBALANCE_S)
+    assert desk.board.learnt[MODEL].compute == pytest.approx(2.0, rel=0.1)
+    assert desk.weights(MODEL) != Weights()

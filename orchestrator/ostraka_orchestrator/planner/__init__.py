@@ -1,8 +1,8 @@
 """Who serves which blocks, and which nodes a job goes through. Pure: everything is an argument, randomness is a seed.
 
 Placement: `place` (whole chains of a few nodes), `spread` (thousands of nodes, for throughput), `least_latency` (one request's best
-chain, exact) and `most_throughput` (one pipeline, exact). `rebalance` mends what churn leaves. Routing: `choose_routes` for jobs, on
-`Router`. `baselines` has what they are measured against.
+chain, exact) and `most_throughput` (one pipeline, exact). `rebalance` mends what churn leaves; `tune` learns weights from what ran.
+Routing: `choose_routes` for jobs, on `Router`. `baselines` has what they are measured against.
 """
 
 from ostraka_orchestrator.planner.chain import Chain, least_latency
@@ -15,6 +15,7 @@ from ostraka_orchestrator.planner.rebalance import Move, Patience, rebalance
 from ostraka_orchestrator.planner.route import choose_routes, disjoint_paths, work_shares
 from ostraka_orchestrator.planner.shape import ModelShape, NodeProfile
 from ostraka_orchestrator.planner.spread import spread, swarm_flow
+from ostraka_orchestrator.planner.tune import Timing, timing, tune, weighed
 
 __all__ = [
     "Chain",
@@ -27,6 +28,7 @@ __all__ = [
     "Path",
     "Patience",
     "Router",
+    "Timing",
     "Weights",
     "choose_routes",
     "disjoint_paths",
@@ -39,5 +41,8 @@ __all__ = [
     "split",
     "spread",
     "swarm_flow",
+    "timing",
+    "tune",
+    "weighed",
     "work_shares",
 ]

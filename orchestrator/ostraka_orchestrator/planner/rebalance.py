@@ -51,6 +51,8 @@ def rebalance(
     loading: Sequence[NodeProfile] = (),
 ) -> list[Move]:
     """The moves to begin now, newcomers first. `nodes` with a span serve it; those in `loading` fetch theirs and are left alone."""
+    if flow_bound(shape, [*nodes, *loading]) == 0:
+        return []  # not even all together hold the model: blocks would be fetched for nothing
     waiting = [n for n in nodes if n.span is None]
     coming = [n for n in (*nodes, *loading) if n.span is not None]
     after = _newcomers(shape, coming, waiting) if coming else spread(shape, waiting)

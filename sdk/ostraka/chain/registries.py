@@ -9,7 +9,7 @@ from ostraka.chain import events as ev
 from ostraka.chain.contracts import Contracts
 from ostraka.chain.views import AccountView, ChallengeView, NodeView
 from ostraka.errors import UsageError
-from ostraka.model import Manifest, PossessionProof
+from ostraka.model import ManifestBase, PossessionProof
 from ostraka.types import Address, BlockSpan, ChallengeState, ModelId, NodeId, NodeStatus
 
 EXACT = 0  # IModelRegistry.Profile
@@ -81,7 +81,9 @@ class Registries(Contracts):
 
     # ── models and shards ──
 
-    def publish(self, manifest: Manifest, max_units: int, price_per_unit: int, royalty_bps: int) -> ContractFunction:
+    def publish(
+        self, manifest: ManifestBase, max_units: int, price_per_unit: int, royalty_bps: int
+    ) -> ContractFunction:
         return self._call(
             "ModelRegistry",
             "publish",

