@@ -46,7 +46,7 @@ layers: setup
 unit: setup $(STAMP)/models
 	@$(BIN)/pytest -m "not network" -n 2 --dist loadfile
 
-network: setup $(STAMP)/node $(STAMP)/ipfs
+network: setup $(STAMP)/models $(STAMP)/node $(STAMP)/ipfs
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -m "network and not slow"
 
 storm: setup $(STAMP)/node $(STAMP)/ipfs   ## kill -9 every part of a network of real programs while 50 jobs run (minutes)
