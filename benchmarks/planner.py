@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks._topology import lookup
 from ostraka.types import BlockSpan, NodeId
 from ostraka_orchestrator.planner import (
     Chain,
@@ -49,6 +50,7 @@ def run() -> dict[str, Any]:
         **edgeshard_testbed(),
         **gap_to_bound(),
         **growth(),
+        **lookup(),
     }
 
 

@@ -295,7 +295,8 @@ contract Orchestrators is IOrchestrators, Entries {
     function _slash(address account, Member storage entry, bytes32 offence) private {
         IParams.Set memory set = market.params().current();
         uint256 amount = PayoutLib.bps(entry.stake, set.slashBps);
-        (uint256 toReporter,, uint256 burnt) = PayoutLib.splitSlash(amount, set.challengerBps, 0);
+        uint256 toReporter = PayoutLib.bps(amount, set.challengerBps);
+        uint256 burnt = amount - toReporter;
         entry.stake -= uint96(amount);
         emit OrchestratorSlashed(account, msg.sender, offence, amount, toReporter, burnt);
         token.burn(burnt);

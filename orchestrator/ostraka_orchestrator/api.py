@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from ostraka.errors import BadFrame, BadSignature, OstrakaError, Unavailable, UnknownJob, UsageError
 from ostraka.wire.job_input import MAX_INPUT_BYTES, decode_input
+from ostraka.wire.messages import MAX_POSITIONS
 from ostraka_orchestrator.board import PREFIX, Heartbeat
 from ostraka_orchestrator.desk import Desk
 from ostraka_orchestrator.metrics import Metrics
@@ -102,7 +104,7 @@ def make_api(desk: Desk, state: Callable[[], State], metrics: Metrics) -> FastAP
         if job_input.digest != job.input_digest:
             raise BadFrame(f"job {job_id}: the input's digest is not the one on chain")
         manifest = await asyncio.to_thread(desk.manifest, job.model_id)
-        job_input.check(manifest.arch.vocab, manifest.arch.context)
+        job_input.check_for(manifest, MAX_POSITIONS)
         await asyncio.to_thread(desk.board.put_input, job_id, data)
         return {"job_id": job_id}
 
@@ -111,7 +113,7 @@ def make_api(desk: Desk, state: Callable[[], State], metrics: Metrics) -> FastAP
         return {
             "job_id": job_id,
             "events": await asyncio.to_thread(lambda: list(desk.board.told(job_id))),
-            "replicas": await asyncio.to_thread(desk.board.replicas, job_id),
+            "replicas": await asyncio.to_thread(shown_replicas, desk, job_id),
         }
 
     @app.get("/v1/jobs/{job_id}/events")
@@ -120,6 +122,15 @@ def make_api(desk: Desk, state: Callable[[], State], metrics: Metrics) -> FastAP
         return StreamingResponse(stream(events, job_id, after, state), media_type="text/event-stream")
 
     return app
+
+
+def shown_replicas(desk: Desk, job_id: int) -> dict[int, dict[str, Any]]:
+    """What the board has of a job's replicas; packed outputs in base64."""
+    outputs = desk.board.outputs(job_id)
+    return {
+        replica: {**value, "outputs": base64.b64encode(outputs[replica]).decode()} if replica in outputs else value
+        for replica, value in desk.board.replicas(job_id).items()
+    }
 
 
 async def read(request: Request, limit: int) -> bytes:

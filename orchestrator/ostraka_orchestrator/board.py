@@ -178,6 +178,15 @@ class Board:
         raw = self.redis.hgetall(f"{PREFIX}replicas:{job_id}")
         return {int(k): msgspec.json.decode(v) for k, v in raw.items()}
 
+    def put_outputs(self, job_id: int, replica: int, packed: bytes) -> None:
+        """Kept apart from the rest, which is looked at all the time."""
+        self.redis.hset(f"{PREFIX}outputs:{job_id}", str(replica), packed)
+        self.redis.expire(f"{PREFIX}outputs:{job_id}", JOB_TTL_S)
+
+    def outputs(self, job_id: int) -> dict[int, bytes]:
+        """Packed outputs by replica."""
+        return {int(k): bytes(v) for k, v in self.redis.hgetall(f"{PREFIX}outputs:{job_id}").items()}
+
     # ── what requesters watch ──
 
     def tell(self, job_id: int, event: dict[str, Any]) -> None:

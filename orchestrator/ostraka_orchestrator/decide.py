@@ -49,6 +49,13 @@ class Conclude(Command):
 
 
 @dataclass(frozen=True)
+class Judge(Command):
+    """The adjudicator is asked: draw the committee, or have its verdict told, when it is time."""
+
+    replica: int
+
+
+@dataclass(frozen=True)
 class Expire(Command):
     """Nobody committed in time: give the requester's escrow back."""
 
@@ -103,7 +110,7 @@ def unbound(state: State) -> list[int]:
 
 
 def _for_job(job_id: int, job: JobEntry, ready: bool, now: float, windows: Windows) -> list[Command]:
-    if job.state.agreed:
+    if job.state.judgeable:
         return [command for replica in sorted(job.outvoted) for command in _for_outvoted(job_id, job, replica, now)]
     if now < job.deadline and job.state.takes_commits:
         return [Match(job_id)] if ready else []
@@ -119,15 +126,23 @@ def _for_job(job_id: int, job: JobEntry, ready: bool, now: float, windows: Windo
 def _for_outvoted(job_id: int, job: JobEntry, replica: int, now: float) -> list[Command]:
     if replica not in job.pinpointed:
         return [Blame(job_id, replica)]
-    return [Conclude(job_id, replica)] if now >= job.pinpointed[replica] else []
+    if now >= job.pinpointed[replica]:
+        return [Conclude(job_id, replica)]
+    return [Judge(job_id, replica)] if replica in job.judged else []
 
 
-def next_replicas(planned: int, ended: Mapping[int, Mapping[str, Any]]) -> list[tuple[int, list[int] | None]]:
+def next_replicas(
+    planned: int, ended: Mapping[int, Mapping[str, Any]], generates: bool = True
+) -> list[tuple[int, list[int] | None]]:
     """Which of `planned` replicas should be running, with the tokens that they check; None for the one that generates.
+
+    An inference has no tokens that one replica could check for another, so all run at once.
 
     `ended` says how replicas ended: with tokens, or without. The first replica generates; if it fails, the next one does. Once tokens are
     known, all others check them.
     """
+    if not generates:
+        return [(index, None) for index in range(planned) if index not in ended]
     tokens = next((list(end["tokens"]) for _, end in sorted(ended.items()) if "tokens" in end), None)
     waiting = [index for index in range(planned) if index not in ended]
     if tokens is not None:

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ostraka.chain import Deployment, Market, Sender, connect
+from ostraka.chain import Court, Deployment, Sender, connect
 from ostraka.chain.remember import Remembered
 from ostraka.chain.views import NodeView
 from ostraka.crypto.keys import load_key
 from ostraka.errors import ConfigError
-from ostraka.model import MAX_MANIFEST_BYTES, Manifest, load_manifest
+from ostraka.model import MAX_MANIFEST_BYTES, AnyManifest, Manifest, load_manifest
 from ostraka.store import ContentStore, cid_of_digest, open_store
 from ostraka.types import OSTR, NodeId
 from ostraka_orchestrator.board import Board, Heartbeat
@@ -31,10 +31,10 @@ WEIGHTS_TTL_S = 10.0
 class Desk:
     config: OrchestratorConfig
     board: Board
-    market: Market
+    market: Court
     sender: Sender
     store: ContentStore
-    _manifests: dict[bytes, Manifest] = field(default_factory=dict)
+    _manifests: dict[bytes, AnyManifest] = field(default_factory=dict)
     _nodes: Remembered[int, NodeView] = field(default_factory=lambda: Remembered(NODE_S))
     _answers: dict[str, tuple[float, Any]] = field(default_factory=dict)
 
@@ -47,7 +47,8 @@ class Desk:
         """Raises `ChainUnreachable`, `ConfigError` or `Unavailable`: whichever part is missing is named."""
         deployment = Deployment.load(config.profile.deployment)
         web3 = connect(config.profile.chain_url)
-        market = Market(web3, deployment).follow_jobs()
+        market = Court(web3, deployment)
+        market.follow_jobs()
         sender = Sender(web3, load_key(config.key))
         if not market.is_orchestrator(sender.address):
             raise ConfigError(f"key {config.key}: {sender.address} is not allowed as an orchestrator by the JobMarket")
@@ -55,12 +56,16 @@ class Desk:
         board.check()
         return Desk(config, board, market, sender, open_store(config.profile.store_url))
 
-    def manifest(self, model_id: bytes) -> Manifest:
+    def manifest(self, model_id: bytes) -> AnyManifest:
         """Its CID is its digest, so what the store returns is what the chain names. Kept: a manifest never changes."""
         if model_id not in self._manifests:
             data = self.store.get(cid_of_digest(model_id), max_bytes=MAX_MANIFEST_BYTES)
             self._manifests[model_id] = load_manifest(data)
         return self._manifests[model_id]
+
+    def generates(self, model_id: bytes) -> bool:
+        """Whether its jobs are answered token by token."""
+        return isinstance(self.manifest(model_id), Manifest)
 
     def stake_units(self, operator: str) -> float:
         """OSTR that an operator has staked; looked up once a minute."""

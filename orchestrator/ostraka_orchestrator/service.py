@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import redis
 import uvicorn
@@ -27,7 +28,7 @@ from ostraka_orchestrator.follow import Follower
 from ostraka_orchestrator.metrics import Metrics
 from ostraka_orchestrator.placer import Placer
 from ostraka_orchestrator.queue import make_queue
-from ostraka_orchestrator.state import State
+from ostraka_orchestrator.state import JobEntry, State
 
 RUN_AGAIN_S = 5  # a replica that nobody runs is handed out again after so long
 TIDY_S, TIDY_JOBS = 10.0, 1_000
@@ -111,12 +112,15 @@ class Service:
             (f"replica:{job_id}:{index}", [job_id, index, claimed])
             for job_id, found in seen.items()
             if found.planned
-            for index, claimed in next_replicas(self.state.jobs[job_id].replicas, found.ended)
+            for index, claimed in self._next(self.state.jobs[job_id], found.ended)
         ]
         held = self.desk.board.leased([key for key, _ in due])
         for key, arguments in due:
             if key not in held and self._asked.ask(key, RUN_AGAIN_S):
                 self.queue.send_task("replica", args=arguments)
+
+    def _next(self, job: JobEntry, ended: Mapping[int, Mapping[str, Any]]) -> list[tuple[int, list[int] | None]]:
+        return next_replicas(job.replicas, ended, self.desk.generates(job.model_id))
 
     def hand_out(self, command: Command) -> None:
         if self._asked.ask(command.key, ASK_AGAIN_S):

@@ -14,6 +14,7 @@ from typing import Any
 from immutables import Map
 
 from ostraka.chain import events as ev
+from ostraka.chain.court_views import split_id
 from ostraka.types import BlockSpan, JobState, NodeStatus
 
 
@@ -56,6 +57,7 @@ class JobEntry:
     result_hash: bytes = b""
     outvoted: frozenset[int] = frozenset()
     pinpointed: Mapping[int, int] = field(default_factory=dict)  # replica → when the court may conclude about it
+    judged: frozenset[int] = frozenset()  # replicas about which an adjudicator is asked and has not answered
 
 
 @dataclass(frozen=True)
@@ -171,8 +173,14 @@ def _pinpointed(job: JobEntry, e: ev.StagePinpointed) -> dict[str, Any]:
     return {"pinpointed": {**job.pinpointed, e.replica: e.contest_before}}
 
 
+def _case_opened(job: JobEntry, e: ev.CaseOpened) -> dict[str, Any]:
+    """The court waits for an answer, until a deadline of its own."""
+    _, replica = split_id(e.dispute_id)
+    return {"pinpointed": {**job.pinpointed, replica: e.deadline}, "judged": job.judged | {replica}}
+
+
 def _resolved(job: JobEntry, e: ev.DisputeResolved) -> dict[str, Any]:
-    return {"pinpointed": {**job.pinpointed, e.replica: 0}}
+    return {"pinpointed": {**job.pinpointed, e.replica: 0}, "judged": job.judged - {e.replica}}
 
 
 def _replacing(job: JobEntry, e: ev.JobReplacing) -> dict[str, Any]:
@@ -183,8 +191,22 @@ def _disputed(job: JobEntry, e: ev.JobDisputed) -> dict[str, Any]:
     return {"state": JobState.DISPUTED if e.contested else JobState.AGREED}
 
 
-def _judged(job: JobEntry, e: ev.ReplicaJudged) -> dict[str, Any]:
-    return {"outvoted": job.outvoted - {e.replica}}
+def _judged(state: State, e: ev.ReplicaJudged) -> State:
+    job = state.jobs.get(e.job_id)
+    if job is None:
+        return state
+    left = job.outvoted - {e.replica}
+    if job.state is JobState.OVERTURNED and not left:
+        return _close(state, e.job_id, JobState.OVERTURNED)
+    return _job(state, e.job_id, outvoted=left)
+
+
+def _overturned(state: State, e: ev.JobOverturned) -> State:
+    """Over, unless other replicas are still to be judged: their stakes are locked until then."""
+    job = state.jobs.get(e.job_id)
+    if job is not None and job.outvoted:
+        return _job(state, e.job_id, state=JobState.OVERTURNED)
+    return _close(state, e.job_id, JobState.OVERTURNED)
 
 
 _HANDLERS: dict[type[ev.Event], Callable[[State, Any], State]] = {
@@ -202,10 +224,11 @@ _HANDLERS: dict[type[ev.Event], Callable[[State, Any], State]] = {
     ev.JobAgreed: _changed(_agreed),
     ev.JobReplacing: _changed(_replacing),
     ev.StagePinpointed: _changed(_pinpointed),
+    ev.CaseOpened: _changed(_case_opened),
     ev.DisputeResolved: _changed(_resolved),
     ev.JobDisputed: _changed(_disputed),
-    ev.ReplicaJudged: _changed(_judged),
-    ev.JobOverturned: lambda state, e: _close(state, e.job_id, JobState.OVERTURNED),
+    ev.ReplicaJudged: _judged,
+    ev.JobOverturned: _overturned,
     ev.JobFinalized: lambda state, e: _close(state, e.job_id, JobState.FINAL),
     ev.JobFailed: lambda state, e: _close(state, e.job_id, JobState.FAILED),
     ev.JobCancelled: lambda state, e: _close(state, e.job_id, JobState.CANCELLED),

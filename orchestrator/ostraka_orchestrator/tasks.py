@@ -48,20 +48,25 @@ def make_tasks(desk: Desk) -> Celery:
     on_chain("settle", work.settle)
     on_chain("blame", work.blame)
     on_chain("conclude", work.conclude)
+    on_chain("judge", work.judge)
     on_chain("expire", work.expire)
 
     def match(key: str, job_id: int) -> None:
         with _leased(desk, f"run:{key}") as mine:
             if mine and work.match(desk, job_id):
-                app.send_task("replica", args=[job_id, 0, None])
+                for index, claimed in work.first_replicas(desk, job_id):
+                    app.send_task("replica", args=[job_id, index, claimed])
 
     def replica(job_id: int, index: int, claimed: list[int] | None) -> None:
-        """The primary generates; when it is done the others check its tokens. A primary that fails is succeeded by the next."""
+        """The primary generates; when it is done the others check its tokens. A primary that fails is succeeded by the next.
+
+        Replicas of an inference have all been started at once, and have nothing to do with each other.
+        """
         with _leased(desk, f"replica:{job_id}:{index}") as mine:
             if not mine:
                 return
             tokens = work.run_replica(desk, job_id, index, claimed)
-            if claimed is not None:
+            if claimed is not None or not work.generates(desk, job_id):
                 return
             others = range(index + 1, len(desk.board.plan(job_id) or ()))
             if tokens is not None:

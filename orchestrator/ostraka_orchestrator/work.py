@@ -6,20 +6,23 @@ import os
 import socket
 from typing import Any
 
+from ostraka.chain.court_views import dispute_id
+from ostraka.client.cases import advance
+from ostraka.client.traces import fetch_trace
 from ostraka.crypto.eip712 import assignment_message, sign
-from ostraka.crypto.trace import Digests, first_divergence, make_result
-from ostraka.errors import HashMismatch, NoRoute, OstrakaError, PeerFault, TransactionFailed, Unavailable
+from ostraka.crypto.trace import Digests, first_divergence
+from ostraka.errors import NoRoute, OstrakaError, PeerFault, TransactionFailed
 from ostraka.types import Assignment, BlockSpan, JobId, JobState, NodeId, NodeStatus, Stage
 from ostraka.wire.grpc_transport import BlockingPeer
-from ostraka.wire.messages import Done, GetTrace, Route, Run, Token, Trace, unpack_digests
+from ostraka.wire.messages import Done, Route, Run, Token
 from ostraka_orchestrator.board import PlannedReplica
+from ostraka_orchestrator.decide import next_replicas
 from ostraka_orchestrator.desk import Desk, log
 from ostraka_orchestrator.planner import Costs, Ends, NodeProfile, choose_routes, timing, weighed
 from ostraka_orchestrator.roster import connect, profile
 
 RUN_TIMEOUT_S = 3_000.0
 CONNECT_TIMEOUT_S = 2.0
-TRACE_TIMEOUT_S = 30.0
 TOKENS_TIMED = 8  # a shorter answer says too little about a position
 
 
@@ -64,6 +67,16 @@ def match(desk: Desk, job_id: int) -> bool:
     if desk.board.put_plan(job_id, plan):
         desk.board.tell(job_id, {"type": "matched", "routes": [p.stages for p in plan]})
     return True
+
+
+def generates(desk: Desk, job_id: int) -> bool:
+    """Whether the job is answered token by token."""
+    return desk.generates(desk.market.job(JobId(job_id)).model_id)
+
+
+def first_replicas(desk: Desk, job_id: int) -> list[tuple[int, list[int] | None]]:
+    """Those to start once a job is planned."""
+    return next_replicas(len(desk.board.plan(job_id) or ()), {}, generates(desk, job_id))
 
 
 def run_replica(desk: Desk, job_id: int, replica: int, claimed: list[int] | None) -> list[int] | None:
@@ -141,6 +154,8 @@ def _replica_done(
         "decode_seconds": done.decode_seconds,
         "bytes_sent": done.bytes_sent,
     }
+    if done.outputs:
+        desk.board.put_outputs(job_id, replica, done.outputs)  # before the rest, which says that it is done
     desk.board.put_replica(job_id, replica, value)
     shape = desk.shape(model_id)
     for node_id, start, stop, _ in planned.stages:
@@ -180,14 +195,18 @@ def expire(desk: Desk, job_id: int) -> None:
 
 
 def conclude(desk: Desk, job_id: int, replica: int) -> None:
-    if desk.market.job(JobId(job_id)).state.agreed:
+    if desk.market.job(JobId(job_id)).state.judgeable:
         _send(desk, job_id, "conclude", desk.market.conclude(job_id, replica))
+
+
+def judge(desk: Desk, job_id: int, replica: int) -> None:
+    advance(desk.market, desk.sender, dispute_id(job_id, replica), desk.market.jury_rules())
 
 
 def blame(desk: Desk, job_id: int, replica: int) -> None:
     """Finds the first difference between the outvoted trace and an agreed one, and shows it to the contract."""
     job = desk.market.job(JobId(job_id))
-    if not job.state.agreed:
+    if not job.state.judgeable:
         return
     if desk.market.now() >= job.challenge_deadline:
         _send(desk, job_id, "forfeit", desk.market.forfeit(job_id, replica))
@@ -197,7 +216,7 @@ def blame(desk: Desk, job_id: int, replica: int) -> None:
     manifest = desk.manifest(job.model_id)
     traces: dict[int, Digests] = {}
     for who in (replica, winner):
-        traces[who] = _trace(desk, job_id, who, revealed[who].trace_root, job.model_id, job.input_digest)
+        traces[who] = _trace(desk, job_id, who)
     divergence = first_divergence(traces[replica], traces[winner], job.model_id, job.input_digest)
     if divergence is not None:
         log.info(
@@ -208,28 +227,9 @@ def blame(desk: Desk, job_id: int, replica: int) -> None:
     _send(desk, job_id, "pinpoint", call)
 
 
-def _trace(desk: Desk, job_id: int, replica: int, root: bytes, model_id: bytes, input_digest: bytes) -> Digests:
-    """From any node of the replica: each keeps the whole trace it signed. Believed only if it hashes to the revealed root."""
+def _trace(desk: Desk, job_id: int, replica: int) -> Digests:
     plan = desk.board.plan(job_id)
-    endpoints = plan[replica].endpoints if plan else _endpoints(desk, job_id, replica)
-    problem: OstrakaError = Unavailable(f"job {job_id} replica {replica}: no node gives its trace")
-    for endpoint in endpoints:
-        peer = BlockingPeer(endpoint)
-        try:
-            trace = peer.call(GetTrace(job_id, replica), Trace, TRACE_TIMEOUT_S)
-            digests = unpack_digests(trace.digests, trace.units, trace.borders)
-            if make_result(digests, trace.tokens, model_id, input_digest).trace_root != root:
-                raise HashMismatch(f"job {job_id} replica {replica}: {endpoint} gave another trace than was revealed")
-            return digests
-        except OstrakaError as error:
-            problem = error
-        finally:
-            peer.close()
-    raise problem
-
-
-def _endpoints(desk: Desk, job_id: int, replica: int) -> list[str]:
-    return [desk.market.endpoint(s.node_id) for s in desk.market.committed_stages(job_id, replica)]
+    return fetch_trace(desk.market, job_id, replica, plan[replica].endpoints if plan else ()).digests
 
 
 def _send(desk: Desk, job_id: int, operation: str, call: Any, *, sure: bool = False) -> None:

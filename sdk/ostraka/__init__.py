@@ -14,15 +14,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ostraka.client import Client, Generation, Profile, load_profile
+    from ostraka.client import Client, Generation, Inference, Profile, load_profile
 
 __version__ = "0.1.0"
-__all__ = ["Client", "Generation", "Profile", "__version__", "load_profile"]
+__all__ = ["Client", "Generation", "Inference", "Profile", "__version__", "load_profile"]
 
 
 def __getattr__(name: str) -> Any:
     """The client pulls in web3, which takes a second; `import ostraka` alone should not."""
-    if name in ("Client", "Generation", "Profile", "load_profile"):
+    if name in ("Client", "Generation", "Inference", "Profile", "load_profile"):
         from ostraka import client
 
         return getattr(client, name)

@@ -88,6 +88,11 @@ class JobState(IntEnum):
         """There is a result, and a replica about which the court has not concluded."""
         return self in (JobState.AGREED, JobState.DISPUTED)
 
+    @property
+    def judgeable(self) -> bool:
+        """The court takes disputes about outvoted replicas: also about those that are left when one has overturned the result."""
+        return self.agreed or self is JobState.OVERTURNED
+
 
 class ChallengeState(IntEnum):
     """Mirrors `IPossession.ChallengeState`."""

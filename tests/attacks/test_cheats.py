@@ -7,7 +7,9 @@ import time
 import pytest
 from tests.kit.alone import MODEL, alone
 
+from ostraka.chain import Court
 from ostraka.chain import events as ev
+from ostraka.chain.court_views import Side, Verdict, dispute_id
 from ostraka.cli.devnet import cache_folder
 from ostraka.client import Client
 from ostraka.devnet.demo import ledger
@@ -41,16 +43,26 @@ def closed(client, job_id, timeout_s):
     return client.market.job(JobId(job_id)).state
 
 
-def test_a_cheating_primary_is_corrected_slashed_and_jailed(tmp_path, honest):
-    with network_of(tmp_path, "tamper-activation:job=1") as network, Client(network.profile) as client:
+def test_a_cheating_primary_that_contests_is_corrected_slashed_and_jailed(tmp_path, honest):
+    with network_of(tmp_path, "tamper-and-contest:job=1") as network, Client(network.profile) as client:
         before = ledger(network)
         answer = client.generate(MODEL, QUESTION, max_tokens=12)
         streamed = "".join(answer)
         assert streamed != honest[0]
         assert answer.corrected
         assert [answer.text, answer.result_hash] == honest
-        assert closed(client, answer.job_id, 30) is JobState.FINAL
+        assert closed(client, answer.job_id, 90) is JobState.FINAL
         thief = network.nodes[0]
+
+        # It contested, and posted products of which one is wrong: an honest node multiplied them out, and its bond is gone too.
+        court = Court(client.web3, client.deployment)
+        loser = next(r for r in range(3) if court.committed_stages(answer.job_id, r)[0].node_id == thief.node_id)
+        case = court.case(dispute_id(answer.job_id, loser))
+        assert case is not None
+        assert (case.verdict, case.guilty) == (Verdict.LOSER_GUILTY, 1 << Side.LOSER)
+        bond, treasury = court.court_bond(answer.job_id), client.deployment.address("Treasury")
+        assert court.balance_at("DisputeCourt", treasury) == bond
+        assert court.token_balance(court.node(thief.node_id).signer) == network.spec.signer_funds - bond
         events = client.market.job_events(answer.job_id)
         (slash,) = [e for e in events if isinstance(e, ev.Slashed)]
         assert slash.node_id == thief.node_id

@@ -196,7 +196,13 @@ def test_an_owner_withdraws_what_was_earned(ostraka, network, client, paid):
     save_key(operator, path)
     owed, held = client.market.owed(operator.address), client.market.token_balance(operator.address)
     assert owed > 0
-    done = ostraka("wallet", "withdraw", OSTRAKA_KEY=str(path))
+    seen = json.loads(ostraka("funds", "where", "--json", OSTRAKA_KEY=str(path)).stdout)
+    by_what = {row["what"]: row for row in seen["holdings"]}
+    assert by_what["earnings, refunds, rewards"]["amount"] == owed
+    assert by_what["earnings, refunds, rewards"]["ready"]
+    assert by_what["free stake"]["amount"] == client.market.free_stake(operator.address)
+    assert seen["total"] == sum(row["amount"] for row in seen["holdings"])
+    done = ostraka("funds", "withdraw", OSTRAKA_KEY=str(path))
     assert done.returncode == 0, done.stderr
     assert client.market.owed(operator.address) == 0
     assert client.market.token_balance(operator.address) == held + owed

@@ -13,6 +13,7 @@ from ostraka_orchestrator.decide import (
     Blame,
     Conclude,
     Expire,
+    Judge,
     Match,
     Settle,
     Windows,
@@ -161,6 +162,22 @@ def test_a_contested_pinpoint_waits_for_the_verdict():
     assert after(SUBMITTED, *contested).jobs[1].state is JobState.DISPUTED
 
 
+def test_a_question_to_the_adjudicator_is_seen_through_until_its_deadline():
+    asked = at(ev.CaseOpened, dispute_id=1 << 8 | 2, job_id=1, question=None, deadline=900)
+    contested = [AGREED, PINPOINTED, at(ev.JobDisputed, job_id=1, contested=0b100), asked]
+    for now, expected in ((500, [Judge(1, 2)]), (899, [Judge(1, 2)]), (900, [Conclude(1, 2)])):
+        assert commands(after(SUBMITTED, *contested), now=now) == expected, now
+    resolved = at(ev.DisputeResolved, job_id=1, replica=2, verdict=2)
+    assert commands(after(SUBMITTED, *contested, resolved), now=500) == [Conclude(1, 2)]
+
+
+def test_what_is_left_to_judge_of_an_overturned_job_is_judged():
+    two = at(ev.JobAgreed, job_id=1, result_hash=b"h", units=9, winners=0b00111, outvoted=0b11000)
+    over = at(ev.JobOverturned, job_id=1, replica=3)
+    judged = at(ev.ReplicaJudged, job_id=1, replica=3)
+    assert commands(after(SUBMITTED, two, judged, over)) == [Blame(1, 4)]
+
+
 def test_a_job_whose_replica_is_replaced_has_a_later_deadline():
     state = after(SUBMITTED, committed(0), at(ev.JobReplacing, job_id=1, round=1, silent=0b110, deadline=DEADLINE + 10))
     assert commands(state, now=DEADLINE + 9) == [Match(1)]
@@ -293,6 +310,13 @@ def test_a_replica_that_failed_is_succeeded_by_the_next():
     assert next_replicas(3, {0: {"error": "gone"}}) == [(1, None)]
     assert next_replicas(3, {0: {"error": "gone"}, 1: {"tokens": [7]}}) == [(2, [7])]
     assert next_replicas(3, {i: {"error": "gone"} for i in range(3)}) == []
+
+
+def test_replicas_of_an_inference_run_at_once():
+    assert next_replicas(3, {}, generates=False) == [(0, None), (1, None), (2, None)]
+    assert next_replicas(3, {1: {"tokens": [], "outputs": "AAAA"}}, generates=False) == [(0, None), (2, None)]
+    assert next_replicas(3, {0: {"error": "gone"}}, generates=False) == [(1, None), (2, None)]
+    assert next_replicas(0, {}, generates=False) == []
 
 
 def test_the_same_is_asked_for_once_in_a_while():

@@ -111,7 +111,7 @@ async def pair(tmp_path, faults=("", ""), serving=True):
         node = Node(identity, market, records, lead, Fault.parse(faults[index]))
         if serving:
             stage = EngineStage(MANIFEST, start, stop, FILES.__getitem__, KERNEL)
-            node.serve_stage(stage, MODEL, BLOCKS, MANIFEST.arch.vocab, MANIFEST.arch.context)
+            node.serve_stage(stage, MODEL)
         server, port = await serve("127.0.0.1", 0, node.unary, node.streaming)
         nodes.append(node)
         servers.append(server)

@@ -5,6 +5,7 @@ Protocol: docs/protocol.md §5 and §6. A node's stake depends on these signatur
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,10 +21,11 @@ from ostraka.crypto.eip712 import (
     sign,
 )
 from ostraka.crypto.keys import Key
-from ostraka.crypto.trace import Digests, column, make_result, token_digest
+from ostraka.crypto.trace import Digests, Result, column, make_result, result_of, token_digest
 from ostraka.errors import BadFrame, TraceMismatch
 from ostraka.types import Address, Assignment
 from ostraka.wire.messages import Attest, Attested, SignedReceipt, unpack_digests
+from ostraka.wire.tensor_input import TensorTerms
 from ostraka_worker.sessions import Session
 
 
@@ -106,6 +108,27 @@ def check_answer(digests: Digests, tokens: list[int]) -> None:
         raise TraceMismatch("trace: a position of the prompt claims to have sampled")
 
 
+def check_inference(digests: Digests, outputs: bytes, terms: TensorTerms) -> None:
+    """Raises `TraceMismatch` unless the one position starts with the job's inputs and ends with these outputs."""
+    if len(digests) != 1:
+        raise TraceMismatch(f"trace: {len(digests)} positions; an inference is one")
+    if digests[0, 0].tobytes().hex() != terms.inputs_sha256:
+        raise TraceMismatch("trace: border 0 is not the digest of the job's inputs")
+    if digests[0, -1].tobytes() != hashlib.sha256(outputs).digest():
+        raise TraceMismatch("trace: the last border is not the digest of these outputs")
+
+
+def checked_result(session: Session, digests: Digests, tokens: list[int], outputs: bytes, model_id: bytes) -> Result:
+    """What the replica commits to. Raises `TraceMismatch` unless the trace ends in this answer."""
+    if isinstance(session.terms, TensorTerms):
+        check_inference(digests, outputs, session.terms)
+        if tokens:
+            raise TraceMismatch(f"trace: {len(tokens)} tokens; an inference has none")
+        return result_of(digests, outputs, model_id, session.input_digest)
+    check_answer(digests, tokens)
+    return make_result(digests, tokens, model_id, session.input_digest)
+
+
 def attest(
     identity: Identity, session: Session, message: Attest, model_id: bytes, lead: Address, previous_signer: Address
 ) -> tuple[Attested, Digests]:
@@ -115,8 +138,7 @@ def attest(
     """
     digests = unpack_digests(message.digests, session.outputs.length, session.borders)
     check_own_columns(session, digests)
-    check_answer(digests, message.tokens)
-    result = make_result(digests, message.tokens, model_id, session.input_digest)
+    result = checked_result(session, digests, message.tokens, message.outputs, model_id)
     assignment = session.assignment
     expected = commitment(
         identity.domain, assignment.job_id, assignment.replica, lead, result.hash, result.trace_root, message.salt

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ostraka.client.profile import Profile
+from ostraka.types import OSTR
 
 
 @dataclass(frozen=True)
@@ -23,4 +24,7 @@ class WorkerConfig:
     kernel: str | None = None  # native, int8, fp32 or cuda; None lets the start-up probe choose
     heartbeat_s: float = 2.0
     possession_s: float = 5.0  # between looks for possession challenges; raise it where reading the chain costs
+    disputes_s: float = 1.0  # between looks for disputes; well below the response window, in which a node must contest
+    contest_limit: int = 10 * OSTR  # wei of the signer's tokens that one bond may take; 0 never stakes any
+    juror: bool = False  # whether to vote when the operator is drawn; it joins the lot with its own key
     fault: str = ""  # deliberate misbehaviour, for demos and attack tests

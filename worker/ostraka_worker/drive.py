@@ -54,6 +54,7 @@ class Drive:
         self._claimed = self._trim(claimed or ())
         self._log = DigestLog()
         self.tokens: list[int] = []
+        self.outputs = b""  # for what has tokens, none
         self.agreed = 0  # how many claimed tokens the model confirmed
 
     def _trim(self, claimed: Sequence[int]) -> list[int]:
@@ -104,3 +105,25 @@ class Drive:
             self._log.truncate(first + wrong + 1)
         kept = sampled if wrong is None else sampled[: wrong + 1]
         return kept[: self._job.max_tokens]
+
+
+class RunOnce:
+    """An inference: one position, no tokens. After iteration ends, `outputs` and `digests` are its result."""
+
+    def __init__(self, infer: Callable[[bytes], Awaitable[tuple[bytes, Digests]]], packed: bytes) -> None:
+        self._infer = infer
+        self._packed = packed
+        self._log = DigestLog()
+        self.tokens: list[int] = []
+        self.outputs = b""
+
+    @property
+    def digests(self) -> Digests:
+        return self._log.array()
+
+    async def run(self) -> AsyncIterator[tuple[int, int]]:
+        """Yields nothing: there is no part of an answer before the answer."""
+        self.outputs, digests = await self._infer(self._packed)
+        self._log.append(digests)
+        for nothing in self.tokens:
+            yield 0, nothing

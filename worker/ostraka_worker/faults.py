@@ -2,8 +2,10 @@
 
 A node takes a fault from `--fault KIND[:job=N]`:
 
-- `tamper-activation`: turns the sign of a few channels in every output row, and hashes the changed rows as if they were honest.
+- `tamper-activation`: turns the sign of a few channels in every output row (of every number that leaves a graph's part), and hashes the
+  changed rows as if they were honest.
 - `tamper-and-withhold`: the same, and nobody gets the trace that would show it.
+- `tamper-and-contest`: the same, but contests the pinpoint, and shows products of which one is wrong.
 - `stall`: stops answering steps.
 - `forget-shards`: claims blocks that it does not keep, so it has nothing to show when it is challenged.
 """
@@ -19,7 +21,7 @@ import numpy as np
 
 from ostraka.errors import ConfigError
 
-KINDS = ("none", "tamper-activation", "tamper-and-withhold", "stall", "forget-shards")
+KINDS = ("none", "tamper-activation", "tamper-and-withhold", "tamper-and-contest", "stall", "forget-shards")
 STALL_S = 3600.0
 TAMPERED_VALUES = 64
 
@@ -49,6 +51,9 @@ class Fault:
     def withholds(self, job: int) -> bool:
         return self.kind == "tamper-and-withhold" and self.job in (None, job)
 
+    def contests(self, job: int) -> bool:
+        return self.kind == "tamper-and-contest" and self.job in (None, job)
+
     @property
     def forgets_shards(self) -> bool:
         return self.kind == "forget-shards"
@@ -59,7 +64,11 @@ class Fault:
             return result
         if self.kind == "stall":
             time.sleep(STALL_S)
+        from ostraka_worker.engine.graph_stage import GraphResult
         from ostraka_worker.sessions import row_digests, token_digests
+
+        if isinstance(result, GraphResult):
+            return result.tampered()
 
         digests = result.digests.copy()
         if result.rows is not None:

@@ -15,23 +15,25 @@ import numpy as np
 from ostraka.chain import Market, Sender
 from ostraka.chain.transactions import Mined
 from ostraka.crypto.eip712 import check_signer, commitment, receipt_message, sign
-from ostraka.crypto.trace import Digests, Result, make_result
+from ostraka.crypto.trace import Digests, Result
 from ostraka.errors import BadFrame, OstrakaError, TransactionFailed
 from ostraka.types import JobId, JobState
 from ostraka.wire.grpc_transport import Peer
-from ostraka.wire.job_input import decode_input
+from ostraka.wire.job_input import AnyInput, decode_input
 from ostraka.wire.messages import Attest, Attested, Done, Open, Run, SignedReceipt, Token, pack_digests
+from ostraka.wire.tensor_input import TensorInput
 from ostraka_worker.attest import (
     Identity,
     check_own_columns,
+    checked_result,
     sign_attestation,
     sign_receipt,
     to_receipt,
     unsigned_receipt,
 )
-from ostraka_worker.drive import Drive
+from ostraka_worker.drive import Drive, RunOnce
 from ostraka_worker.records import Record, Records
-from ostraka_worker.sessions import Session
+from ostraka_worker.sessions import MAX_CAPACITY, Runner, Session
 
 if TYPE_CHECKING:
     from ostraka_worker.node import Node
@@ -53,23 +55,18 @@ class Lead:
         """Generates (or checks a claim), then commits. Tokens are passed on as they come."""
         runner = node.runner  # a node without blocks says so before it says anything else
         job = decode_input(message.job_input)
-        job.check(node.vocab, node.context)
+        job.check_for(runner.stage.manifest, MAX_CAPACITY)
         opening = Open(message.session, message.route, 0, job.terms.encode())
         session = await node.open_as_lead(opening)
         try:
-
-            async def forward(position: int, tokens: Sequence[int], sample_from: int) -> tuple[list[int], Digests]:
-                sampled, behind = await runner.step(session, position, tokens, None, sample_from)
-                return sampled, with_input(session, position, behind)
-
-            driver = Drive(forward, lambda length: runner.truncate(session, length), job, message.claimed)
+            driver = make_driver(runner, session, job, message.claimed)
             began = first = time.monotonic()
             async for index, token in driver.run():
                 if index == 0:
                     first = time.monotonic()
                 yield Token(index, token)
             ended = time.monotonic()
-            receipts, mined = await self._conclude(session, driver, job.digest)
+            receipts, mined = await self._conclude(session, driver)
             yield Done(
                 tokens=driver.tokens,
                 units=len(driver.digests),
@@ -78,17 +75,17 @@ class Lead:
                 seconds=ended - began,
                 decode_seconds=ended - first,
                 bytes_sent=session.bytes_sent,
+                outputs=driver.outputs,
             )
         finally:
-            await node.drop(session)
+            # Whoever asked may hang up once it has the result; the nodes behind must be told all the same.
+            await asyncio.shield(node.drop(session))
 
-    async def _conclude(
-        self, session: Session, driver: Drive, input_digest: bytes
-    ) -> tuple[list[SignedReceipt], Mined]:
+    async def _conclude(self, session: Session, driver: Drive | RunOnce) -> tuple[list[SignedReceipt], Mined]:
         """Attestations from every stage, then the commit. The salt is on disk before the transaction is sent."""
         assignment, digests = session.assignment, driver.digests
         check_own_columns(session, digests)
-        result = make_result(digests, driver.tokens, session.route.model_id, input_digest)
+        result = checked_result(session, digests, driver.tokens, driver.outputs, session.route.model_id)
         salt = os.urandom(32)
         committed = commitment(
             self.identity.domain,
@@ -103,7 +100,7 @@ class Lead:
         receipts = [sign_receipt(self.identity, unsigned_receipt(assignment, 0, digests))]
         signatures = [sign_attestation(self.identity, assignment, committed)]
         for stage in range(1, len(assignment.stages)):
-            asked = Attest(session.id, driver.tokens, pack_digests(digests), salt, committed, receipts)
+            asked = Attest(session.id, driver.tokens, pack_digests(digests), salt, committed, receipts, driver.outputs)
             answer = await self._ask(session, stage, asked)
             await self._accept(session, stage, answer, digests, receipts)
             signatures.append(answer.attestation)
@@ -150,6 +147,7 @@ class Lead:
             output=result.output,
             trace_root=result.trace_root,
             salt=salt,
+            terms=session.terms.encode(),
         )
         self.records.save(record, digests)
 
@@ -202,6 +200,23 @@ class Lead:
         if followed:
             return replica in self.market.reveals(job_id)
         return self.market.is_revealed(job_id, replica)
+
+
+def make_driver(runner: Runner, session: Session, job: AnyInput, claimed: list[int] | None) -> Drive | RunOnce:
+    """What runs a job of this kind over this session's route."""
+    if isinstance(job, TensorInput):
+
+        async def infer(packed: bytes) -> tuple[bytes, Digests]:
+            _, behind = await runner.step(session, 0, None, runner.stage.rows_of(1, packed), 0)
+            return session.answer, with_input(session, 0, behind)
+
+        return RunOnce(infer, job.inputs)
+
+    async def forward(position: int, tokens: Sequence[int], sample_from: int) -> tuple[list[int], Digests]:
+        sampled, behind = await runner.step(session, position, tokens, None, sample_from)
+        return sampled, with_input(session, position, behind)
+
+    return Drive(forward, lambda length: runner.truncate(session, length), job, claimed)
 
 
 def with_input(session: Session, position: int, behind: Digests) -> Digests:

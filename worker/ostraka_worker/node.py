@@ -28,10 +28,12 @@ from ostraka.wire.messages import (
     Attested,
     Close,
     Done,
+    GetProducts,
     GetTrace,
     Message,
     Open,
     Probe,
+    Products,
     Route,
     Run,
     Step,
@@ -39,6 +41,7 @@ from ostraka.wire.messages import (
     Token,
     Trace,
     Truncate,
+    decode,
     pack_digests,
 )
 from ostraka.wire.session import SessionState
@@ -46,10 +49,9 @@ from ostraka_worker.attest import Identity, attest
 from ostraka_worker.faults import Fault
 from ostraka_worker.lead import Lead
 from ostraka_worker.records import Record, Records
-from ostraka_worker.sessions import Runner, Session, StageLike
+from ostraka_worker.sessions import MAX_CAPACITY, Runner, Session, StageLike
 
 MAX_SESSIONS = 64
-MAX_CAPACITY = 1 << 16
 MAX_PROBE_BYTES = 1 << 20
 OPEN_TIMEOUT_S = 30.0
 LOCK_S, FREE_S = 60.0, 2.0  # how long what a job locks, and what stake is free, are remembered
@@ -66,16 +68,14 @@ class Node:
         self.lead = lead
         self.model_id: bytes | None = None
         self.borders = 0
-        self.vocab = 0
-        self.context = 0
         self._runner: Runner | None = None
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="compute")
         self._sessions: dict[bytes, Session] = {}
         self._locks: Remembered[tuple[bytes, int], int] = Remembered(LOCK_S)
         self._free: Remembered[int, int] = Remembered(FREE_S)
 
-    def serve_stage(self, stage: StageLike, model_id: bytes, blocks: int, vocab: int, context: int) -> None:
-        self.model_id, self.borders, self.vocab, self.context = model_id, blocks + 1, vocab, context
+    def serve_stage(self, stage: StageLike, model_id: bytes) -> None:
+        self.model_id, self.borders = model_id, len(stage.manifest.blocks) + 1
         self._runner = Runner(stage, self._executor)
 
     @property
@@ -97,6 +97,7 @@ class Node:
             Attest: self.attest,
             Close: self.close,
             GetTrace: self.get_trace,
+            GetProducts: self.get_products,
             Probe: self.probe,
         }
 
@@ -119,7 +120,7 @@ class Node:
         if len(self._sessions) >= MAX_SESSIONS:
             raise BadFrame(f"session: this node already runs {MAX_SESSIONS}; try another")
         terms = decode_terms(message.terms)
-        terms.check(self.vocab, min(self.context, MAX_CAPACITY))
+        terms.check_for(runner.stage.manifest, MAX_CAPACITY)
         if not 0 < len(route.stages) <= MAX_STAGES or len(route.endpoints) != len(route.stages):
             raise BadFrame(f"route: {len(route.stages)} stages and {len(route.endpoints)} endpoints")
         assignment = await asyncio.to_thread(self._check_route, route, terms.digest)
@@ -261,6 +262,7 @@ class Node:
             output=b"",
             trace_root=b"",
             salt=message.salt,
+            terms=session.terms.encode(),
         )
         await asyncio.to_thread(self.records.save, record, digests)
         return answer
@@ -280,7 +282,15 @@ class Node:
             raise UnknownJob(f"job {message.job_id} replica {message.replica}: this node took no part in it")
         if not await asyncio.to_thread(self.market.is_revealed, message.job_id, message.replica):
             raise BadSignature(f"job {message.job_id} replica {message.replica}: not revealed yet")
-        return Trace(record.tokens, len(digests), digests.shape[1], pack_digests(np.asarray(digests)))
+        packed = pack_digests(np.asarray(digests))
+        return Trace(record.tokens, len(digests), digests.shape[1], packed, record.terms)
+
+    async def get_products(self, message: GetProducts) -> Products:
+        """What this node posted for a stage that it is accused of; public, because it is there to be checked."""
+        kept = await asyncio.to_thread(self.records.products, message.dispute_id, message.side)
+        if kept is None:
+            raise UnknownJob(f"dispute {message.dispute_id}: this node has posted no products for side {message.side}")
+        return decode(kept, Products)
 
     async def probe(self, message: Probe) -> Ack:
         """A peer measures the way to this node."""

@@ -10,9 +10,19 @@ from pathlib import Path
 import msgspec
 
 from ostraka.errors import UnknownModel
-from ostraka.model import MAX_MANIFEST_BYTES, BlockInfo, Manifest, Tokenizer, dump_manifest, load_manifest, shard_root
+from ostraka.model import (
+    MAX_MANIFEST_BYTES,
+    BlockInfo,
+    Manifest,
+    Tokenizer,
+    dump_manifest,
+    language_model,
+    load_manifest,
+    shard_root,
+)
 from ostraka.store import ContentStore, LocalStore, cid_of_digest
 from ostraka_worker.convert import Weights, convert_gguf
+from ostraka_worker.disputes.weights import weight_tree
 from ostraka_worker.kernels import pick_kernel
 
 Progress = Callable[[int, int, str], None]
@@ -121,7 +131,7 @@ def prepare_once(
             kept = msgspec.json.decode(note.read_bytes(), type=_Kept)
             if (kept.converter, kept.source, kept.context) == (CONVERTER, source, context):
                 cid = cid_of_digest(bytes.fromhex(kept.manifest))
-                manifest = load_manifest(store.get(cid, max_bytes=MAX_MANIFEST_BYTES))
+                manifest = language_model(load_manifest(store.get(cid, max_bytes=MAX_MANIFEST_BYTES)))
                 if all(store.has(b.cid) for b in manifest.blocks) and store.has(manifest.tokenizer.cid):
                     return manifest, store
         except Exception:
@@ -130,3 +140,14 @@ def prepare_once(
     note.parent.mkdir(parents=True, exist_ok=True)
     note.write_bytes(msgspec.json.encode(_Kept(CONVERTER, source, context, manifest.digest.hex())))
     return manifest, store
+
+
+def weights_root(manifest: Manifest, store: LocalStore, report: Callable[[int, int], None]) -> bytes:
+    """The root over all weight rows of a model that `prepare_once` left in `store`; built once and noted beside it."""
+    note = store.root.parent / "models" / f"{manifest.digest.hex()[:32]}.weights"
+    if note.is_file() and len(kept := note.read_bytes()) == 32:
+        return kept
+    root = weight_tree(manifest, lambda index: store.path(manifest.blocks[index].cid), report).root
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.write_bytes(root)
+    return root

@@ -26,6 +26,18 @@ class Record(msgspec.Struct, frozen=True):
     trace_root: bytes
     salt: bytes
     revealed: bool = False
+    terms: bytes = b""  # the job's, as every stage got them
+
+
+class Ballot(msgspec.Struct, frozen=True):
+    """A juror's vote before it is revealed. Without it the bond is lost."""
+
+    dispute_id: int
+    round: int
+    seat: int
+    vote: int
+    salt: bytes
+    commitment: bytes
 
 
 class Records:
@@ -40,12 +52,7 @@ class Records:
         folder.mkdir(parents=True, exist_ok=True)
         if digests is not None:
             np.save(folder / "digests.npy", digests, allow_pickle=False)
-        temporary = folder / "record.tmp"
-        with temporary.open("wb") as out:
-            out.write(msgspec.msgpack.encode(record))
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(temporary, folder / "record")
+        _write(folder / "record", msgspec.msgpack.encode(record))
 
     def load(self, job_id: int, replica: int) -> Record | None:
         try:
@@ -60,12 +67,48 @@ class Records:
         except (OSError, ValueError):
             return None
 
+    # ── before the court ──
+
+    def _court(self, name: str) -> Path:
+        return self._root / "court" / name
+
+    def save_ballot(self, ballot: Ballot) -> None:
+        path = self._court(f"ballot-{ballot.dispute_id}-{ballot.round}-{ballot.seat}")
+        _write(path, msgspec.msgpack.encode(ballot))
+
+    def ballot(self, dispute: int, number: int, seat: int) -> Ballot | None:
+        try:
+            return msgspec.msgpack.decode(self._court(f"ballot-{dispute}-{number}-{seat}").read_bytes(), type=Ballot)
+        except (OSError, msgspec.MsgspecError):
+            return None
+
+    def save_products(self, dispute: int, side: int, message: bytes) -> None:
+        """What was posted for an accused stage, as the message that shows it to whoever asks."""
+        _write(self._court(f"products-{dispute}-{side}"), message)
+
+    def products(self, dispute: int, side: int) -> bytes | None:
+        try:
+            return self._court(f"products-{dispute}-{side}").read_bytes()
+        except OSError:
+            return None
+
     def unrevealed(self) -> list[Record]:
         """Commitments that still have to be opened, for a node that was restarted."""
         found = []
-        for folder in sorted(self._root.glob("*-*")) if self._root.is_dir() else []:
+        for folder in sorted(self._root.glob("[0-9]*-[0-9]*")) if self._root.is_dir() else []:
             job, _, replica = folder.name.partition("-")
             record = self.load(int(job), int(replica))
             if record and record.lead and not record.revealed:
                 found.append(record)
         return found
+
+
+def _write(path: Path, data: bytes) -> None:
+    """All of it or nothing, and on disk before it returns."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as out:
+        out.write(data)
+        out.flush()
+        os.fsync(out.fileno())
+    os.replace(temporary, path)

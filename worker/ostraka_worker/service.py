@@ -16,17 +16,19 @@ import torch
 from eth_account import Account
 from eth_account.messages import encode_defunct
 
-from ostraka.chain import Deployment, Market, Sender, connect
+from ostraka.chain import Court, Deployment, Sender, connect
 from ostraka.crypto.canonical import canonical_json
 from ostraka.crypto.keys import Key, load_key
 from ostraka.errors import ConfigError, HashMismatch, OstrakaError, StakeTooLow, UsageError
-from ostraka.model import MAX_MANIFEST_BYTES, Manifest, chunk_root, load_manifest
+from ostraka.model import MAX_MANIFEST_BYTES, AnyManifest, chunk_root, load_manifest
 from ostraka.store import CachedStore, ContentStore, LocalStore, cid_of_digest, open_store
 from ostraka.types import OSTR, BlockSpan, ModelId, NodeId
 from ostraka.wire.grpc_transport import serve as serve_grpc
 from ostraka_worker.attest import Identity
 from ostraka_worker.config import WorkerConfig
-from ostraka_worker.engine.stage import Stage
+from ostraka_worker.disputes.attendant import Attendant
+from ostraka_worker.disputes.service import attend, look_for_ever
+from ostraka_worker.engine import GraphStage, Stage, load_stage
 from ostraka_worker.faults import Fault
 from ostraka_worker.kernels.gemm import Kernel
 from ostraka_worker.kernels.probe import pick_kernel
@@ -58,7 +60,7 @@ class _Tenths:
 class Service:
     config: WorkerConfig
     key: Key
-    market: Market
+    market: Court
     sender: Sender
     store: ContentStore
     kernel: Kernel
@@ -66,6 +68,7 @@ class Service:
     node: Node
     speed: float
     responder: Responder
+    attendant: Attendant
     endpoint: str = ""
     span: tuple[ModelId, BlockSpan] | None = None
     prober: Prober = field(default_factory=Prober)
@@ -81,7 +84,8 @@ class Service:
         kernel, why = pick_kernel(config.kernel)
         log.info("kernel %s; %d threads; SIMD %s", why, config.threads, torch.backends.cpu.get_cpu_capability())
         web3 = connect(config.profile.chain_url)
-        market = Market(web3, Deployment.load(config.profile.deployment)).follow_jobs()
+        market = Court(web3, Deployment.load(config.profile.deployment))
+        market.follow_jobs()
         node_id = market.node_of_signer(key.address)
         if not node_id:
             raise UsageError(
@@ -97,11 +101,13 @@ class Service:
         if not isinstance(store, LocalStore):
             store = CachedStore(store, config.state / "blocks", config.cache_bytes)
         responder = Responder(market, sender, store, node_id, fault)
-        return Service(config, key, market, sender, store, kernel, node_id, node, measure_speed(kernel), responder)
+        attendant = attend(config, market, sender, store, kernel, records, node_id, fault)
+        speed = measure_speed(kernel)
+        return Service(config, key, market, sender, store, kernel, node_id, node, speed, responder, attendant)
 
     # ── blocks ──
 
-    def load(self, model_id: ModelId, span: BlockSpan) -> tuple[Stage, Manifest]:
+    def load(self, model_id: ModelId, span: BlockSpan) -> tuple[Stage | GraphStage, AnyManifest]:
         """Fetches, checks and loads a span. A block whose hash is wrong is refused by name, and nothing is claimed."""
         manifest = load_manifest(self.store.get(cid_of_digest(model_id), max_bytes=MAX_MANIFEST_BYTES))
         if self.market.shard_root(model_id) != bytes.fromhex(manifest.shard_root):
@@ -135,7 +141,7 @@ class Service:
         def progress(done: int, total: int, what: str) -> None:
             log.info("loading %s: %d of %d (%s)", manifest.name, done, total, what)
 
-        return Stage(manifest, span.start, span.stop, fetch, self.kernel, progress), manifest
+        return load_stage(manifest, span.start, span.stop, fetch, self.kernel, progress), manifest
 
     def claim(self, model_id: ModelId, span: BlockSpan) -> None:
         """Puts the span on chain. Raises `StakeTooLow` with what is missing."""
@@ -160,7 +166,7 @@ class Service:
             await asyncio.to_thread(self.sender.send, self.market.release(self.node_id, before[0]))
         await asyncio.to_thread(self.claim, model_id, span)
         self.responder.watch(model_id)
-        self.node.serve_stage(stage, model_id, len(manifest.blocks), manifest.arch.vocab, manifest.arch.context)
+        self.node.serve_stage(stage, model_id)
         self.span = (model_id, span)
         log.info("node %d serves blocks %s of %s", self.node_id, span, manifest.name)
 
@@ -172,6 +178,10 @@ class Service:
             except OstrakaError as error:
                 log.warning("possession challenges: %s", error)
             await asyncio.sleep(self.config.possession_s)
+
+    async def stand_by(self) -> None:
+        """Looks at disputes for ever, in a thread of their own: recomputing a block takes longer than a step of a session may wait."""
+        await look_for_ever(self.attendant, self.config.disputes_s)
 
     # ── heartbeats ──
 
@@ -258,6 +268,7 @@ async def serve(config: WorkerConfig) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     tasks = [asyncio.create_task(service.loop()), asyncio.create_task(service.guard())]
+    tasks.append(asyncio.create_task(service.stand_by()))
     await stop.wait()
     for task in tasks:
         task.cancel()

@@ -10,17 +10,16 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ostraka.crypto.trace import Digests
 from ostraka.errors import BadFrame, PeerUnreachable
-from ostraka.model import Manifest
 from ostraka.types import Assignment, BlockSpan
 from ostraka.wire.grpc_transport import Peer
-from ostraka.wire.job_input import JobTerms
+from ostraka.wire.job_input import AnyTerms
 from ostraka.wire.messages import (
     Ack,
     Close,
@@ -37,6 +36,7 @@ from ostraka_worker.drive import DigestLog
 from ostraka_worker.faults import Fault
 
 STEP_TIMEOUT_S = 120.0
+MAX_CAPACITY = 1 << 16  # positions of a session, whatever the model allows
 STEPS_KEPT, STEPS_NEEDED = 64, 8
 LEAST_WORK = 1 << 20  # multiply–adds a position: a fraction of one small layer
 Rows = npt.NDArray[np.uint8]
@@ -47,11 +47,12 @@ class StageLike(Protocol):
 
     start: int
     stop: int
-    manifest: Manifest
+    manifest: Any  # Manifest or GraphManifest
 
     def open(self, session: bytes, capacity: int, sampling: Sampling = ...) -> None: ...
     def close(self, session: bytes) -> None: ...
     def truncate(self, session: bytes, length: int) -> None: ...
+    def rows_of(self, count: int, data: bytes) -> Rows: ...
 
 
 @dataclass
@@ -62,7 +63,7 @@ class Session:
     route: Route
     assignment: Assignment
     stage: int
-    terms: JobTerms
+    terms: AnyTerms
     borders: int  # B + 1
     state: SessionState
     next_peer: Peer | None
@@ -70,6 +71,7 @@ class Session:
     inputs: DigestLog = field(default_factory=DigestLog)  # [N, 1, 32]
     outputs: DigestLog = field(default_factory=DigestLog)  # [N, stop - start, 32]
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    answer: bytes = b""  # packed outputs, where the job is an inference and they are known
     bytes_sent: int = 0
     touched: float = 0.0  # when the last message came, by the event loop's clock
 
@@ -107,6 +109,8 @@ class Runner:
         self.stage = stage
         self._executor = executor
         self._seconds: deque[float] = deque(maxlen=STEPS_KEPT)
+        # Inferences of unlike sizes say nothing of speed: the manifest's work is that of the largest.
+        self._measures = not getattr(stage.manifest.arch, "dims", None)
 
     @property
     def speed(self) -> float | None:
@@ -117,7 +121,7 @@ class Runner:
         work = self.stage.manifest.work_of(BlockSpan(self.stage.start, self.stage.stop))
         if len(self._seconds) < STEPS_NEEDED or work < LEAST_WORK:
             return None
-        return work / float(np.median(self._seconds))
+        return float(work / np.median(self._seconds))
 
     async def step(
         self, session: Session, position: int, tokens: Sequence[int] | None, rows: Rows | None, sample_from: int
@@ -136,14 +140,16 @@ class Runner:
             session.state = state  # not before: rows that the engine refuses leave the session as it was
             session.inputs.append(incoming)
             session.outputs.append(result.digests)
-            if count == 1:
+            if count == 1 and self._measures:
                 self._seconds.append(time.perf_counter() - began)
             if session.next_peer is None:
+                session.answer = getattr(result, "outputs", b"")
                 return [int(t) for t in result.tokens], result.digests
             message = Step(session.id, position, count, sample_from, result.rows.tobytes())
             session.bytes_sent += len(message.rows)
             reply = await session.next_peer.call(message, StepReply, STEP_TIMEOUT_S)
             behind = unpack_digests(reply.digests, count, session.borders - 1 - session.stop)
+            session.answer = reply.outputs
             return reply.tokens, np.concatenate([result.digests, behind], axis=1)
 
     def _compute(self, session: Session, position: int, tokens: object, rows: object, sample_from: int):  # type: ignore[no-untyped-def]
@@ -158,12 +164,9 @@ class Runner:
 
     async def receive(self, session: Session, message: Step) -> StepReply:
         """A step from the previous stage."""
-        row_bytes = self.stage.manifest.row_bytes_at(self.stage.start)
-        if message.count < 1 or len(message.rows) != message.count * row_bytes:
-            raise BadFrame(f"rows: {len(message.rows)} bytes are not {message.count} rows of {row_bytes} bytes")
-        rows = np.frombuffer(message.rows, np.uint8).reshape(message.count, row_bytes)
+        rows = self.stage.rows_of(message.count, message.rows)
         tokens, digests = await self.step(session, message.position, None, rows, message.sample_from)
-        return StepReply(tokens, pack_digests(digests))
+        return StepReply(tokens, pack_digests(digests), session.answer)
 
     async def truncate(self, session: Session, length: int) -> None:
         async with session.lock:

@@ -6,7 +6,7 @@ Here each function's types are worked out once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -32,12 +32,13 @@ class Function:
     """Selector and types of one function."""
 
     selector: bytes
-    inputs: tuple[str, ...]
+    inputs: tuple[dict[str, Any], ...]  # ABI entries
+    types: tuple[str, ...]  # theirs
     outputs: tuple[dict[str, Any], ...]
 
     def encode(self, arguments: Sequence[Any]) -> bytes:
         """Raises what eth-abi raises for arguments that do not fit."""
-        return self.selector + encode(self.inputs, arguments)
+        return self.selector + encode(self.types, [packed(i, a) for i, a in zip(self.inputs, arguments, strict=True)])
 
     def decode(self, data: bytes) -> Any:
         """One value for one output, else a tuple; addresses with their checksum, structs as tuples."""
@@ -49,7 +50,7 @@ class Function:
         """What a transaction to it carried. Raises `ValueError` for another function's."""
         if data[:4] != self.selector:
             raise ValueError(f"call: selector {data[:4].hex()}, want {self.selector.hex()}")
-        return decode(self.inputs, data[4:])
+        return decode(self.types, data[4:])
 
 
 @cache
@@ -63,8 +64,9 @@ def function(contract: str, name: str, count: int) -> Function:
     if len(found) != 1:
         raise KeyError(f"{contract}.{name}: {len(found)} functions of that name take {count} arguments")
     (entry,) = found
-    inputs = tuple(abi_type(i) for i in entry["inputs"])
-    return Function(bytes(function_abi_to_4byte_selector(entry)), inputs, tuple(entry["outputs"]))
+    types = tuple(abi_type(i) for i in entry["inputs"])
+    selector = bytes(function_abi_to_4byte_selector(entry))
+    return Function(selector, tuple(entry["inputs"]), types, tuple(entry["outputs"]))
 
 
 def abi_type(entry: dict[str, Any]) -> str:
@@ -72,6 +74,19 @@ def abi_type(entry: dict[str, Any]) -> str:
     if entry["type"].startswith("tuple"):
         return f"({','.join(abi_type(c) for c in entry['components'])}){entry['type'][5:]}"
     return str(entry["type"])
+
+
+def packed(entry: dict[str, Any], value: Any) -> Any:
+    """Structs that come as mappings, as tuples in the contract's order."""
+    kind = entry["type"]
+    if not kind.startswith("tuple"):
+        return value
+    if kind.endswith("]"):
+        item = {**entry, "type": kind[: kind.rindex("[")]}
+        return [packed(item, v) for v in value]
+    parts = entry["components"]
+    values = [value[c["name"]] for c in parts] if isinstance(value, Mapping) else value
+    return tuple(packed(c, v) for c, v in zip(parts, values, strict=True))
 
 
 def plain(entry: dict[str, Any], value: Any) -> Any:

@@ -414,6 +414,15 @@ class CaseOpened(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Deposited(Event):
+    """For vouchers."""
+
+    payer: str
+    receiver: str
+    amount: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class CallbackRegistered(Event):
     job_id: int
     consumer: str
@@ -503,6 +512,7 @@ CLASSES: dict[str, type[Event]] = {
         WinnerPunished,
         Equivocated,
         CaseOpened,
+        Deposited,
         CallbackRegistered,
         CallbackGasChanged,
         ResultDelivered,

@@ -9,7 +9,7 @@ from ostraka.chain.abi import Call
 from ostraka.chain.contracts import Contracts
 from ostraka.chain.views import AccountView, ChallengeView, NodeView
 from ostraka.errors import UsageError
-from ostraka.model import Manifest, PossessionProof
+from ostraka.model import ManifestBase, PossessionProof
 from ostraka.types import Address, BlockSpan, ChallengeState, ModelId, NodeId, NodeStatus
 
 EXACT = 0  # IModelRegistry.Profile
@@ -81,7 +81,7 @@ class Registries(Contracts):
 
     # ── models and shards ──
 
-    def publish(self, manifest: Manifest, max_units: int, price_per_unit: int, royalty_bps: int) -> Call:
+    def publish(self, manifest: ManifestBase, max_units: int, price_per_unit: int, royalty_bps: int) -> Call:
         return self._call(
             "ModelRegistry",
             "publish",

@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 
 import typer
 
-from ostraka.cli import chain, demo, devnet, job, shard, wallet
+from ostraka.cli import chain, demo, devnet, dispute, funds, job, shard, wallet
 from ostraka.cli.output import complain
 from ostraka.errors import OstrakaError
 
@@ -29,6 +29,8 @@ def root(debug: bool = typer.Option(False, "--debug", help="Show tracebacks.")) 
 
 app.add_typer(job.app, name="job")
 app.add_typer(chain.app, name="chain")
+app.add_typer(dispute.app, name="dispute")
+app.add_typer(funds.app, name="funds")
 app.add_typer(shard.app, name="shard")
 app.add_typer(wallet.app, name="wallet")
 app.add_typer(devnet.app, name="devnet")

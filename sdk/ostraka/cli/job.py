@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ostraka.cli.infer import ImageOption, TextOption, lines_of, submit_inference
 from ostraka.cli.options import SeedOption, TemperatureOption, TopKOption, TopPOption
 from ostraka.cli.output import JsonOption, ProfileOption, ostr, out, print_json
-from ostraka.errors import UnknownJob
+from ostraka.errors import UnknownJob, UsageError
+from ostraka.model import GraphManifest
+
+if TYPE_CHECKING:
+    from ostraka.client import Answer, Inference
 
 app = typer.Typer(help="Submit jobs and see what became of them.", no_args_is_help=True)
 
@@ -16,7 +21,9 @@ app = typer.Typer(help="Submit jobs and see what became of them.", no_args_is_he
 @app.command()
 def submit(
     model: Annotated[str, typer.Argument(help="Name or id of a model on the market.")],
-    prompt: Annotated[str, typer.Argument(help="What to ask.")],
+    prompt: Annotated[str | None, typer.Argument(help="What to ask; for a network that reads texts, the text.")] = None,
+    text: TextOption = None,
+    image: ImageOption = None,
     replicas: Annotated[int, typer.Option(min=1, max=7, help="Disjoint routes that run it.")] = 3,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 64,
     max_price: Annotated[float | None, typer.Option(help="Most that it may cost, in OSTR.")] = None,
@@ -34,6 +41,15 @@ def submit(
     from ostraka.client import Client, load_profile
 
     with Client(load_profile(profile)) as client:
+        if isinstance(client.manifest(client.find_model(model)), GraphManifest):
+            texts = [*([prompt] if prompt else []), *(text or [])]
+            found = submit_inference(
+                client, model, texts, image, replicas=replicas, max_price=max_price, deadline_s=deadline
+            )
+            _show_inference(found, no_wait, as_json)
+            return
+        if not prompt or text or image:
+            raise UsageError(f"prompt: model {model} generates text; give it a prompt, and neither --text nor --image")
         answer = client.generate(
             model,
             prompt,
@@ -59,14 +75,9 @@ def submit(
                     "job_id": answer.job_id,
                     "text": answer.text,
                     "tokens": answer.tokens,
-                    "result_hash": answer.result_hash,
-                    "cost": answer.cost,
                     "corrected": answer.corrected,
                     "seed": answer.seed,
-                    "verified": answer.verification.verified,
-                    "agreeing": answer.verification.agreeing,
-                    "outvoted": answer.verification.outvoted,
-                    "replica_hashes": answer.verification.replica_hashes,
+                    **_verdict(answer),
                 }
             )
             return
@@ -77,6 +88,30 @@ def submit(
         out.print(f"job {answer.job_id}: {answer.verification}; cost {ostr(answer.cost)}; result {answer.result_hash}")
         if answer.seed is not None:
             out.print(f"drawn with --seed {answer.seed}")
+
+
+def _show_inference(found: Inference, no_wait: bool, as_json: bool) -> None:
+    if no_wait:
+        print(found.job_id)
+        return
+    description = found.described()
+    if as_json:
+        print_json({"job_id": found.job_id, **description, **_verdict(found)})
+        return
+    for line in lines_of(description):
+        print(line)
+    out.print(f"job {found.job_id}: {found.verification}; cost {ostr(found.cost)}; result {found.result_hash}")
+
+
+def _verdict(answer: Answer) -> dict[str, Any]:
+    return {
+        "result_hash": answer.result_hash,
+        "cost": answer.cost,
+        "verified": answer.verification.verified,
+        "agreeing": answer.verification.agreeing,
+        "outvoted": answer.verification.outvoted,
+        "replica_hashes": answer.verification.replica_hashes,
+    }
 
 
 def _status(client: Any, job_id: int) -> dict[str, Any]:

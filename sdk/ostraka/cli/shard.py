@@ -37,7 +37,9 @@ def challenge(
         if as_json:
             print_json({"challenge_id": challenge_id, "state": state.name.lower(), "bonds_owed": owed})
         else:
-            out.print(f"challenge {challenge_id}: {state.name.lower()}; {ostr(owed)} to withdraw")
+            out.print(
+                f"challenge {challenge_id}: {state.name.lower()}; {ostr(owed)} to withdraw with `ostraka funds withdraw`"
+            )
 
 
 @app.command()
@@ -49,15 +51,3 @@ def prove(challenge_id: NumberArgument, profile: ProfileOption = None) -> None:
     with Client(load_profile(profile)) as client:
         state = answer(client.market, client.sender, client.store, challenge_id)
         out.print(f"challenge {challenge_id}: {state.name.lower()}")
-
-
-@app.command()
-def withdraw(profile: ProfileOption = None) -> None:
-    """Pull bonds and shares of slashes."""
-    from ostraka.client import Client, load_profile
-
-    with Client(load_profile(profile)) as client:
-        owed = client.market.bonds_owed(client.key.address)
-        if owed:
-            client.sender.send(client.market.withdraw_bonds())
-        out.print(f"withdrew {ostr(owed)}")

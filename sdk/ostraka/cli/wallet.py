@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ostraka.cli.output import JsonOption, ProfileOption, ostr, out, print_json
-from ostraka.errors import ConfigError
+from ostraka.errors import ConfigError, InsufficientFunds, UsageError
 
 app = typer.Typer(help="Keys and balances.", no_args_is_help=True)
 
@@ -44,17 +44,29 @@ def show(profile: ProfileOption = None, as_json: JsonOption = False) -> None:
             print_json({"address": address, "tokens": held, "market_balance": owed})
         else:
             out.print(
-                f"{address}\nholds   {ostr(held)}\non the market, to be withdrawn with `ostraka wallet withdraw`: {ostr(owed)}"
+                f"{address}\nholds   {ostr(held)}\non the market, to be withdrawn with `ostraka funds withdraw`: {ostr(owed)}"
             )
 
 
 @app.command()
-def withdraw(profile: ProfileOption = None) -> None:
-    """Pull the account's balance from the market: earnings, refunds and rewards."""
-    from ostraka.client import Client, load_profile
+def send(
+    to: Annotated[str, typer.Argument(help="Address of the receiver.")],
+    amount: Annotated[float, typer.Argument(help="OSTR to send.")],
+    profile: ProfileOption = None,
+) -> None:
+    """Send tokens; for instance to a node's signer, which stakes bonds with them."""
+    from eth_utils.address import is_address, to_checksum_address
 
+    from ostraka.client import Client, load_profile
+    from ostraka.client.client import to_wei
+
+    if not is_address(to):
+        raise UsageError(f"to: {to!r} is no address; give 0x and 40 hex digits")
     with Client(load_profile(profile)) as client:
-        owed = client.market.owed(client.key.address)
-        if owed:
-            client.sender.send(client.market.withdraw())
-        out.print(f"withdrew {ostr(owed)}")
+        wei, held = to_wei(amount), client.market.token_balance(client.key.address)
+        if wei > held:
+            raise InsufficientFunds(
+                f"account {client.key.address}: holds {ostr(held)}, cannot send {ostr(wei)}; get more"
+            )
+        client.sender.send(client.market.transfer(to_checksum_address(to), wei))
+        out.print(f"sent {ostr(wei)} to {to}")

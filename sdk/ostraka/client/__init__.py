@@ -1,7 +1,22 @@
 """What developers import: `from ostraka import Client`."""
 
+from ostraka.client.answer import Answer, ReceiptInfo, Verification
 from ostraka.client.client import Client, ModelInfo
-from ostraka.client.generation import Generation, ReceiptInfo, Verification
+from ostraka.client.generation import Generation
+from ostraka.client.inference import Inference
 from ostraka.client.profile import Profile, load_profile
+from ostraka.client.reader import Box, Label
 
-__all__ = ["Client", "Generation", "ModelInfo", "Profile", "ReceiptInfo", "Verification", "load_profile"]
+__all__ = [
+    "Answer",
+    "Box",
+    "Client",
+    "Generation",
+    "Inference",
+    "Label",
+    "ModelInfo",
+    "Profile",
+    "ReceiptInfo",
+    "Verification",
+    "load_profile",
+]

@@ -11,9 +11,11 @@ from types import TracebackType
 from ostraka.chain import Deployment, Market, Sender, connect
 from ostraka.chain.remember import Remembered
 from ostraka.client.generation import Generation
+from ostraka.client.networks import Networks
 from ostraka.client.orchestrator import OrchestratorApi
 from ostraka.client.profile import Profile, load_profile
 from ostraka.client.purse import GOOD_FOR_S, Purse
+from ostraka.client.reader import NetworkReader
 from ostraka.client.text import ModelText
 from ostraka.crypto.keys import Key, load_key
 from ostraka.errors import (
@@ -24,10 +26,10 @@ from ostraka.errors import (
     UnknownModel,
     UsageError,
 )
-from ostraka.model import MAX_MANIFEST_BYTES, Manifest, load_manifest
+from ostraka.model import MAX_MANIFEST_BYTES, AnyManifest, language_model, load_manifest
 from ostraka.store import ContentStore, HttpStore, cid_of_digest, open_store
 from ostraka.types import OSTR, Address, ModelId, NodeId
-from ostraka.wire.job_input import JobInput
+from ostraka.wire.job_input import AnyInput, JobInput
 from ostraka.wire.sampling import GREEDY, Sampling, make_sampling
 
 DELIVER_AGAIN_S = 0.5
@@ -45,7 +47,7 @@ class ModelInfo:
     price_per_unit: int
 
 
-class Client:
+class Client(Networks):
     """A requester's view of one network. Use it as a context manager, or call `close()`."""
 
     def __init__(self, profile: Profile | None = None, key: Key | None = None, *, busy: bool = False) -> None:
@@ -73,7 +75,9 @@ class Client:
         self._signers: Remembered[NodeId, Address] = Remembered(SIGNERS_S if busy else 0.0)
         self._key = key
         self._orchestrator: OrchestratorApi | None = None
+        self._manifests: dict[bytes, AnyManifest] = {}
         self._texts: dict[bytes, ModelText] = {}
+        self._readers: dict[bytes, NetworkReader] = {}
 
     def __enter__(self) -> Client:
         return self
@@ -136,14 +140,15 @@ class Client:
         there = ", ".join(sorted({m.name for m in self.models()})) or "none yet"
         raise UnknownModel(f"model: {model!r} is not on this market; there are: {there}")
 
-    def manifest(self, model: ModelInfo) -> Manifest:
-        return self._text(model).manifest
+    def manifest(self, model: ModelInfo) -> AnyManifest:
+        if model.model_id not in self._manifests:
+            data = self.store.get(cid_of_digest(model.model_id), max_bytes=MAX_MANIFEST_BYTES)
+            self._manifests[model.model_id] = load_manifest(data)
+        return self._manifests[model.model_id]
 
     def _text(self, model: ModelInfo) -> ModelText:
         if model.model_id not in self._texts:
-            store = self.store
-            data = store.get(cid_of_digest(model.model_id), max_bytes=MAX_MANIFEST_BYTES)
-            self._texts[model.model_id] = ModelText.fetch(load_manifest(data), store)
+            self._texts[model.model_id] = ModelText.fetch(language_model(self.manifest(model)), self.store)
         return self._texts[model.model_id]
 
     # ── jobs ──
@@ -186,6 +191,13 @@ class Client:
             ChainUnreachable, OrchestratorUnreachable: a part of the network is away.
         """
         info, job = self._job(model, prompt, max_tokens, chat, make_sampling(temperature, top_p, top_k, seed))
+        job_id, gas = self._submit(info, job, replicas, max_price, deadline_s)
+        return Generation(self, job_id, self._text(info), gas, deadline_s, job.sampling)
+
+    def _submit(
+        self, info: ModelInfo, job: AnyInput, replicas: int, max_price: float | None, deadline_s: float
+    ) -> tuple[int, dict[str, list[int]]]:
+        """Escrows, submits and delivers a job: its number, and gas that the chain does not connect with it."""
         price = replicas * job.max_units * info.price_per_unit
         cap = price if max_price is None else to_wei(max_price)
         if cap < price:
@@ -204,7 +216,7 @@ class Client:
                 raise UsageError(f"job: {error}") from error
         job_id = self.market.submitted_id(mined)
         self._deliver(job_id, job.encode(), deadline_s)
-        return Generation(self, job_id, self._text(info), gas, deadline_s, job.sampling)
+        return job_id, gas
 
     def _deliver(self, job_id: int, data: bytes, deadline_s: float) -> None:
         """The escrow is paid by now, so an orchestrator that is away for a moment is waited for."""

@@ -9,7 +9,7 @@ from ostraka.chain import Market, Sender
 from ostraka.chain.abi import Call
 from ostraka.chain.views import ChallengeView
 from ostraka.errors import HashMismatch, InsufficientFunds, TransactionFailed, Unavailable
-from ostraka.model import MAX_MANIFEST_BYTES, Manifest, PossessionProof, load_manifest, prove_possession
+from ostraka.model import MAX_MANIFEST_BYTES, ManifestBase, PossessionProof, load_manifest, prove_possession
 from ostraka.store import ContentStore, cid_of_digest
 from ostraka.types import OSTR, ChallengeState, NodeId
 
@@ -81,7 +81,7 @@ def answer(market: Market, node: Sender, store: ContentStore, challenge_id: int)
     return market.challenge_view(challenge_id).state
 
 
-def _proof(manifest: Manifest, seen: ChallengeView, seed: bytes, store: ContentStore) -> PossessionProof:
+def _proof(manifest: ManifestBase, seen: ChallengeView, seed: bytes, store: ContentStore) -> PossessionProof:
     def load(index: int) -> bytes:
         block = manifest.blocks[index]
         return store.get(block.cid, max_bytes=block.bytes)

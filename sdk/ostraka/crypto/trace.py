@@ -35,9 +35,20 @@ def chain(digests: Digests, manifest_digest: bytes, input_digest: bytes) -> list
     return links
 
 
+def token_words(tokens: Sequence[int]) -> bytes:
+    """A generation's output: u32le each."""
+    return b"".join(int(t).to_bytes(4, "little") for t in tokens)
+
+
+def words_digest(words: bytes) -> bytes:
+    """Of any output: tokens, or the packed values of a graph, whose length is a multiple of four, too."""
+    if len(words) % 4:
+        raise ValueError(f"output: {len(words)} bytes are no whole words of four")
+    return hashlib.sha256(OUTPUT_TAG + (len(words) // 4).to_bytes(4, "little") + words).digest()
+
+
 def output_digest(tokens: Sequence[int]) -> bytes:
-    body = b"".join(int(t).to_bytes(4, "little") for t in tokens)
-    return hashlib.sha256(OUTPUT_TAG + len(tokens).to_bytes(4, "little") + body).digest()
+    return words_digest(token_words(tokens))
 
 
 def column(digests: Digests, border: int) -> bytes:
@@ -64,8 +75,13 @@ class Result:
 
 
 def make_result(digests: Digests, tokens: Sequence[int], manifest_digest: bytes, input_digest: bytes) -> Result:
+    return result_of(digests, token_words(tokens), manifest_digest, input_digest)
+
+
+def result_of(digests: Digests, words: bytes, manifest_digest: bytes, input_digest: bytes) -> Result:
+    """`words`: the output as bytes, whatever kind of job it is."""
     links = chain(digests, manifest_digest, input_digest)
-    return Result(len(digests), output_digest(tokens), merkle_root(links[1:]))
+    return Result(len(digests), words_digest(words), merkle_root(links[1:]))
 
 
 @dataclass(frozen=True)

@@ -76,8 +76,10 @@ class Product:
     @property
     def value(self) -> bytes:
         """What stands in the tree."""
+        return self._value(hashlib.sha256(packed(self.activations)).digest())
+
+    def _value(self, activations: bytes) -> bytes:
         place = self.op.to_bytes(2, "big") + self.limb.to_bytes(1, "big") + self.row.to_bytes(4, "big")
-        activations = hashlib.sha256(packed(self.activations)).digest()
         size = self.activations.size.to_bytes(4, "big")
         return hashlib.sha256(place + size + activations + self.claimed.to_bytes(4, "big", signed=True)).digest()
 
@@ -102,14 +104,33 @@ def weights_root(weights: Sequence[WeightRow]) -> bytes:
 
 def products_root(claims: Sequence[Product]) -> bytes:
     """What `Adjudicator.postTrace` takes."""
-    return merkle_root([claim.value for claim in claims])
+    return merkle_root(product_values(claims))
+
+
+def product_values(claims: Sequence[Product]) -> list[bytes]:
+    """`value` of each; activations that many claims share are hashed once."""
+    hashed: dict[int, bytes] = {}
+    values = []
+    for claim in claims:
+        key = id(claim.activations)
+        if key not in hashed:
+            hashed[key] = hashlib.sha256(packed(claim.activations)).digest()
+        values.append(claim._value(hashed[key]))
+    return values
 
 
 def leaf(
     weights: Sequence[WeightRow], weight: int, claims: Sequence[Product], claim: int
 ) -> tuple[int | bytes | list[bytes], ...]:
     """What `Adjudicator.proveLeaf` takes, for the rows at these two indices. Raises `ValueError` where they do not belong together."""
-    row, product = weights[weight], claims[claim]
+    return leaf_of(weights[weight], [one.value for one in weights], weight, claims, claim)
+
+
+def leaf_of(
+    row: WeightRow, values: Sequence[bytes], weight: int, claims: Sequence[Product], claim: int
+) -> tuple[int | bytes | list[bytes], ...]:
+    """The same, of a tree of which only the values are at hand: `row` is the one at index `weight` of `values`."""
+    product = claims[claim]
     if (row.op, row.row, row.values.size) != (product.op, product.row, product.activations.size):
         raise ValueError(f"product {claim} is not of weight row {weight}")
     return (
@@ -122,6 +143,6 @@ def leaf(
         packed(product.activations),
         weight,
         claim,
-        merkle_proof([one.value for one in weights], weight),
-        merkle_proof([one.value for one in claims], claim),
+        merkle_proof(values, weight),
+        merkle_proof(product_values(claims), claim),
     )

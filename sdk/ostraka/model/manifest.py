@@ -12,15 +12,14 @@ import msgspec
 
 from ostraka.codec import ROW_FORMATS, RowFormat, row_format
 from ostraka.crypto.canonical import canonical_json, sha256
-from ostraka.errors import BadManifest
-from ostraka.model.chunks import count_chunks, shard_root
-from ostraka.model.limits import LIMITS, check_cid, check_decimal, check_digest, check_limit
-from ostraka.types import BlockSpan, Digest
+from ostraka.errors import BadManifest, UsageError
+from ostraka.model.blocks import BlockKind, ManifestBase, check_block, check_file, check_name, check_shard_root
+from ostraka.model.graph_manifest import GraphManifest, check_graph_manifest
+from ostraka.model.limits import LIMITS, check_decimal, check_limit
+from ostraka.types import Digest
 
 MANIFEST_VERSION = 1
 MAX_MANIFEST_BYTES = 1 << 20
-
-BlockKind = Literal["embed", "layer", "head"]
 
 
 class LlamaConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,51 +50,15 @@ class Tokenizer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     eos: int | None
 
 
-class BlockInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One block: a file of weights and its place in the model."""
+class Manifest(ManifestBase, frozen=True, forbid_unknown_fields=True):
+    """A language model, as published. Block 0 embeds, the last block is the head, each between is one layer."""
 
-    index: int
-    kind: BlockKind
-    cid: str
-    sha256: str  # of the file, hex
-    chunk_root: str  # hex; Merkle root over its chunks of 1 KiB: what a node shows on chain that it holds
-    bytes: int  # of the file
-    work: int  # multiply-adds per position
-    out_bytes: int  # bytes per position that leave it
-    wire: str = ""  # format of the rows that leave it; empty: the manifest's
-
-    @property
-    def chunks(self) -> tuple[int, Digest]:
-        """How many there are, and their root: what the shard root is made of."""
-        return count_chunks(self.bytes), Digest(bytes.fromhex(self.chunk_root))
-
-    @property
-    def held_bytes(self) -> int:
-        """What a running block takes, KV caches aside: int4 weights are unpacked to a byte each, and `work` counts weights."""
-        return max(self.bytes, self.work)
-
-
-class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A model, as published. Block 0 embeds, the last block is the head, each between is one layer."""
-
-    name: str
     arch: LlamaConfig
     tokenizer: Tokenizer
-    blocks: tuple[BlockInfo, ...]
-    shard_root: str  # hex; Merkle root over the blocks' chunk counts and chunk roots
     wire: str = "int8-b64-t4"
     task: Literal["generate"] = "generate"
     profile: Literal["exact"] = "exact"
     version: int = MANIFEST_VERSION
-
-    @property
-    def digest(self) -> Digest:
-        return manifest_digest(self)
-
-    @property
-    def span(self) -> BlockSpan:
-        """All blocks."""
-        return BlockSpan(0, len(self.blocks))
 
     def format_at(self, border: int) -> RowFormat:
         """How rows travel over an interior border: as the block before it says, else as the manifest says."""
@@ -105,31 +68,60 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Bytes of one wire row at an interior border."""
         return self.blocks[border - 1].out_bytes
 
-    def work_of(self, span: BlockSpan) -> int:
-        """Multiply-adds per position of a span."""
-        return sum(block.work for block in self.blocks[span.start : span.stop])
+
+class _Family(msgspec.Struct, frozen=True):
+    family: str = ""
 
 
-def dump_manifest(manifest: Manifest) -> bytes:
+class _Kind(msgspec.Struct):
+    """As much of any manifest as tells which of them it is."""
+
+    arch: _Family = _Family()
+
+
+AnyManifest = Manifest | GraphManifest
+
+
+def dump_manifest(manifest: AnyManifest) -> bytes:
     """Canonical bytes. Raises `BadManifest` rather than write what `load_manifest` would refuse."""
-    _check(manifest)
+    if isinstance(manifest, GraphManifest):
+        check_graph_manifest(manifest, MANIFEST_VERSION)
+    else:
+        _check(manifest)
     return canonical_json(msgspec.to_builtins(manifest))
 
 
-def manifest_digest(manifest: Manifest) -> Digest:
+def manifest_digest(manifest: AnyManifest) -> Digest:
     return sha256(dump_manifest(manifest))
 
 
-def load_manifest(data: bytes) -> Manifest:
+def load_manifest(data: bytes) -> AnyManifest:
     """Raises `BadManifest` naming the field, its value and the remedy."""
     if len(data) > MAX_MANIFEST_BYTES:
         raise BadManifest(f"manifest: {len(data)} bytes; the limit is {MAX_MANIFEST_BYTES}")
     try:
-        manifest = msgspec.json.decode(data, type=Manifest)
+        graph = msgspec.json.decode(data, type=_Kind).arch.family == "graph"
+        manifest: AnyManifest = (
+            msgspec.json.decode(data, type=GraphManifest) if graph else msgspec.json.decode(data, type=Manifest)
+        )
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadManifest(f"manifest: {error}; publish the model again with `ostraka model publish`") from None
     if dump_manifest(manifest) != data:
         raise BadManifest("manifest: not in canonical form (sorted keys, no white space, UTF-8, no default left out)")
+    return manifest
+
+
+def language_model(manifest: AnyManifest) -> Manifest:
+    """Raises `UsageError` for a network of another task."""
+    if isinstance(manifest, GraphManifest):
+        raise UsageError(f"model {manifest.name}: its task is {manifest.task}, it generates no text")
+    return manifest
+
+
+def network(manifest: AnyManifest) -> GraphManifest:
+    """Raises `UsageError` for a language model."""
+    if not isinstance(manifest, GraphManifest):
+        raise UsageError(f"model {manifest.name}: its task is {manifest.task}; ask it to generate")
     return manifest
 
 
@@ -138,8 +130,7 @@ def _check(manifest: Manifest) -> None:
     if manifest.version != MANIFEST_VERSION:
         raise BadManifest(f"version: {manifest.version} is unknown; this program reads version {MANIFEST_VERSION}")
     _check_wire("wire", manifest.wire)
-    if not 1 <= len(manifest.name.encode()) <= 128:
-        raise BadManifest(f"name: {manifest.name!r} must have 1 to 128 bytes")
+    check_name(manifest.name)
     for name in LIMITS:
         check_limit(f"arch.{name}", getattr(arch, name), LIMITS[name])
     check_decimal("arch.norm_eps", arch.norm_eps)
@@ -159,9 +150,7 @@ def _check_wire(field: str, name: str) -> None:
 
 
 def _check_tokenizer(tokenizer: Tokenizer, vocab: int) -> None:
-    check_cid("tokenizer.cid", tokenizer.cid)
-    check_digest("tokenizer.sha256", tokenizer.sha256)
-    check_limit("tokenizer.bytes", tokenizer.bytes, 1 << 28)
+    check_file("tokenizer", tokenizer.cid, tokenizer.sha256, tokenizer.bytes)
     special: dict[str, Any] = {"bos": tokenizer.bos, "eos": tokenizer.eos}
     for name, token in special.items():
         if token is not None and not 0 <= token < vocab:
@@ -174,11 +163,8 @@ def _check_blocks(manifest: Manifest) -> None:
         raise BadManifest(f"blocks: {len(blocks)} given; {arch.layers} layers need {arch.layers + 2}")
     for index, block in enumerate(blocks):
         field = f"blocks[{index}]"
-        kind = "embed" if index == 0 else "head" if index == len(blocks) - 1 else "layer"
-        if block.index != index:
-            raise BadManifest(f"{field}.index: {block.index} should be {index}")
-        if block.kind != kind:
-            raise BadManifest(f"{field}.kind: {block.kind!r} should be {kind!r}")
+        kind: BlockKind = "embed" if index == 0 else "head" if index == len(blocks) - 1 else "layer"
+        check_block(field, block, index, kind)
         if block.wire:
             _check_wire(f"{field}.wire", block.wire)
             if kind == "head":
@@ -187,13 +173,4 @@ def _check_blocks(manifest: Manifest) -> None:
         if block.out_bytes != out_bytes:
             wire = block.wire or manifest.wire
             raise BadManifest(f"{field}.out_bytes: {block.out_bytes} should be {out_bytes} for {wire}")
-        check_cid(f"{field}.cid", block.cid)
-        check_digest(f"{field}.sha256", block.sha256)
-        check_digest(f"{field}.chunk_root", block.chunk_root)
-        check_limit(f"{field}.bytes", block.bytes, 1 << 40)
-        check_limit(f"{field}.work", block.work, 1 << 48)
-    root = shard_root([block.chunks for block in blocks]).hex()
-    if manifest.shard_root != root:
-        raise BadManifest(
-            f"shard_root: {manifest.shard_root!r} should be {root}, the Merkle root of blocks[].bytes and chunk_root"
-        )
+    check_shard_root(blocks, manifest.shard_root)

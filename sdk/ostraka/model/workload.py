@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from ostraka.model.manifest import BlockInfo
+from ostraka.model.blocks import BlockInfo
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,16 @@ check the terms it works under (above all, how the head samples) against the dig
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import msgspec
 
 from ostraka.crypto.canonical import canonical_json, sha256
 from ostraka.errors import BadFrame, PromptTooLong, UsageError
+from ostraka.model import AnyManifest, language_model
 from ostraka.types import Digest
 from ostraka.wire.sampling import GREEDY, Sampling
+from ostraka.wire.tensor_input import TensorInput, TensorTerms
 
 MAX_INPUT_BYTES = 4 << 20
 MAX_TERMS_BYTES = 1 << 16
@@ -40,6 +44,11 @@ class JobTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def max_units(self) -> int:
         """Most positions this job can take: the last token is never fed back."""
         return self.prompt_tokens + self.max_tokens - 1
+
+    def check_for(self, manifest: AnyManifest, most: int) -> None:
+        """`check` for a model that serves at most so many positions. Raises `UsageError` where it generates no text."""
+        arch = language_model(manifest).arch
+        self.check(arch.vocab, min(arch.context, most))
 
     def check(self, vocab: int, context: int) -> None:
         """Raises `UsageError` or `PromptTooLong`, naming the field."""
@@ -96,6 +105,11 @@ class JobInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Most positions this job can take: the last token is never fed back."""
         return len(self.prompt) + self.max_tokens - 1
 
+    def check_for(self, manifest: AnyManifest, most: int) -> None:
+        """`check` for a model that serves at most so many positions. Raises `UsageError` where it generates no text."""
+        arch = language_model(manifest).arch
+        self.check(arch.vocab, min(arch.context, most))
+
     def check(self, vocab: int, context: int) -> None:
         """Raises `UsageError` or `PromptTooLong`, naming the field."""
         outside = next((t for t in self.prompt if not 0 <= t < vocab), None)
@@ -104,27 +118,45 @@ class JobInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         self.terms.check(vocab, context)
 
 
-def decode_input(data: bytes) -> JobInput:
+AnyInput = JobInput | TensorInput
+AnyTerms = JobTerms | TensorTerms
+
+
+class _Kind(msgspec.Struct):
+    """As much of any input or terms as tells which of them they are."""
+
+    kind: str
+
+
+I = TypeVar("I", JobInput, JobTerms, TensorInput, TensorTerms)  # noqa: E741
+
+
+def decode_input(data: bytes) -> AnyInput:
     """Raises `BadFrame` unless `data` is a job input in canonical form."""
-    if len(data) > MAX_INPUT_BYTES:
-        raise BadFrame(f"job input: {len(data)} bytes, at most {MAX_INPUT_BYTES} are read")
-    try:
-        value = msgspec.json.decode(data, type=JobInput)
-    except msgspec.MsgspecError as error:
-        raise BadFrame(f"job input: {error}") from error
-    if value.encode() != data:
-        raise BadFrame("job input: not in canonical form (sorted keys, no white space)")
-    return value
+    tensors = _kind("job input", data, MAX_INPUT_BYTES) != "generate"
+    return _decode("job input", data, TensorInput) if tensors else _decode("job input", data, JobInput)
 
 
-def decode_terms(data: bytes) -> JobTerms:
+def decode_terms(data: bytes) -> AnyTerms:
     """Raises `BadFrame` unless `data` are a job's terms in canonical form."""
-    if len(data) > MAX_TERMS_BYTES:
-        raise BadFrame(f"job terms: {len(data)} bytes, at most {MAX_TERMS_BYTES} are read")
+    tensors = _kind("job terms", data, MAX_TERMS_BYTES) != "generate"
+    return _decode("job terms", data, TensorTerms) if tensors else _decode("job terms", data, JobTerms)
+
+
+def _kind(what: str, data: bytes, most: int) -> str:
+    if len(data) > most:
+        raise BadFrame(f"{what}: {len(data)} bytes, at most {most} are read")
     try:
-        value = msgspec.json.decode(data, type=JobTerms)
-    except msgspec.MsgspecError as error:
-        raise BadFrame(f"job terms: {error}") from error
+        return msgspec.json.decode(data, type=_Kind).kind
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BadFrame(f"{what}: {error}") from error
+
+
+def _decode(what: str, data: bytes, kind: type[I]) -> I:
+    try:
+        value = msgspec.json.decode(data, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BadFrame(f"{what}: {error}") from error
     if value.encode() != data:
-        raise BadFrame("job terms: not in canonical form (sorted keys, no white space)")
+        raise BadFrame(f"{what}: not in canonical form (sorted keys, no white space)")
     return value

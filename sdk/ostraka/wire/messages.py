@@ -70,7 +70,7 @@ class SignedReceipt(Message, frozen=True):
 
 
 class Done(Message, frozen=True, tag=True):
-    """Lead → orchestrator: the replica has finished and has committed on chain."""
+    """Lead → orchestrator: the replica has finished and has committed on chain. Tokens of a generation, else packed outputs."""
 
     tokens: list[int]
     units: int
@@ -79,6 +79,7 @@ class Done(Message, frozen=True, tag=True):
     seconds: float
     decode_seconds: float
     bytes_sent: int
+    outputs: bytes = b""
 
 
 class Open(Message, frozen=True):
@@ -87,11 +88,11 @@ class Open(Message, frozen=True):
     session: bytes
     route: Route
     stage: int
-    terms: bytes  # `JobTerms`, canonical: their sha256 is the input digest on chain
+    terms: bytes  # the job's, canonical: their sha256 is the input digest on chain
 
 
 class Step(Message, frozen=True):
-    """Stage → next stage: rows of activations, one a position, in the manifest's wire format."""
+    """Stage → next stage: rows of activations, one a position, in the manifest's wire format; of a graph, its packed values."""
 
     session: bytes
     position: int
@@ -101,10 +102,11 @@ class Step(Message, frozen=True):
 
 
 class StepReply(Message, frozen=True):
-    """Back up the route: sampled tokens, and digests of all borders behind the asking stage, uint8 [count, borders, 32]."""
+    """Back up the route: sampled tokens or packed outputs; digests of all borders behind the asking stage, uint8 [count, borders, 32]."""
 
     tokens: list[int]
     digests: bytes
+    outputs: bytes = b""
 
 
 class Truncate(Message, frozen=True):
@@ -123,6 +125,7 @@ class Attest(Message, frozen=True):
     salt: bytes
     commitment: bytes
     receipts: list[SignedReceipt]
+    outputs: bytes = b""
 
 
 class Attested(Message, frozen=True):
@@ -147,10 +150,33 @@ class GetTrace(Message, frozen=True):
 
 
 class Trace(Message, frozen=True):
+    """`terms` are the job's, so that whoever recomputes knows how the head sampled; empty from a node that has not kept them."""
+
     tokens: list[int]
     units: int
     borders: int
     digests: bytes
+    terms: bytes = b""
+
+
+class GetProducts(Message, frozen=True):
+    """Anyone → accused node: the products whose root it posted for a side of a dispute."""
+
+    dispute_id: int
+    side: int
+
+
+class Activations(Message, frozen=True):
+    """One row of int8 that a matrix of the block was multiplied with, and the sums over all of its rows, i32 little-endian."""
+
+    op: int
+    limb: int
+    values: bytes
+    sums: bytes
+
+
+class Products(Message, frozen=True):
+    inputs: list[Activations]
 
 
 class Probe(Message, frozen=True):

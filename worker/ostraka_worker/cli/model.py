@@ -12,6 +12,8 @@ import typer
 from ostraka.cli.devnet import cache_folder
 from ostraka.cli.output import JsonOption, ProfileOption, ostr, out, print_json
 from ostraka.cli.progress import reporter
+from ostraka.errors import UsageError
+from ostraka.model import AnyManifest, GraphManifest, Manifest
 
 
 class Weights(StrEnum):
@@ -20,7 +22,9 @@ class Weights(StrEnum):
 
 
 app = typer.Typer(help="Cut models into blocks and publish them.", no_args_is_help=True)
-ModelArgument = Annotated[str, typer.Argument(help="A packaged model's name, or a GGUF file of the Llama family.")]
+ModelArgument = Annotated[
+    str, typer.Argument(help="A packaged model's name, a GGUF file of the Llama family, or a prepared module's name.")
+]
 CacheOption = Annotated[
     Path | None, typer.Option("--cache", help="Where blocks are kept; by default the user's cache folder.")
 ]
@@ -44,10 +48,10 @@ def prepare(
     progress_json: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
     """Convert a model into blocks and a manifest, on this machine only."""
-    from ostraka_worker.prepare import prepare_once
+    from ostraka_worker.prepare_named import prepare_named
 
     if progress_json:
-        manifest, _ = prepare_once(
+        manifest, _ = prepare_named(
             model,
             cache or cache_folder(),
             context=context,
@@ -58,7 +62,7 @@ def prepare(
         )
         return
     with reporter() as report:
-        manifest, _ = prepare_once(
+        manifest, _ = prepare_named(
             model,
             cache or cache_folder(),
             context=context,
@@ -73,44 +77,62 @@ def prepare(
 def publish(
     model: ModelArgument,
     key: Annotated[Path, typer.Option(help="Key file of the publisher.")],
-    price: Annotated[int, typer.Option(min=0, help="Wei of OSTR for one position of one replica.")],
-    max_units: Annotated[int, typer.Option(min=1, help="Longest job, in positions.")] = 2048,
+    price: Annotated[
+        int, typer.Option(min=0, help="Wei of OSTR for one position (of a network: one inference) of one replica.")
+    ],
+    max_units: Annotated[
+        int | None, typer.Option(min=1, help="Longest job, in positions; by default 2048. An inference is always one.")
+    ] = None,
     royalty_bps: Annotated[int, typer.Option(min=0, max=1000, help="Publisher's share, in 1/100 of a per cent.")] = 0,
     cache: CacheOption = None,
     context: ContextOption = None,
     weights: WeightsOption = Weights.int8,
     profile: ProfileOption = None,
 ) -> None:
-    """Put a model on the market: blocks into the store, its manifest's digest and price on chain."""
-    from ostraka.chain import Sender
+    """Put a model on the market: blocks into the store, its manifest's digest, price and weights' root on chain."""
+    from ostraka.chain import Court, Sender
     from ostraka.client import Client, load_profile
     from ostraka.crypto.keys import load_key
-    from ostraka.errors import UsageError
     from ostraka.model import dump_manifest
     from ostraka.store import open_store
-    from ostraka_worker.prepare import prepare_once
+    from ostraka_worker.prepare import weights_root
+    from ostraka_worker.prepare_named import files_of, prepare_named
 
     settings = load_profile(profile)
     with Client(settings) as client, reporter() as report:
-        manifest, kept = prepare_once(
+        manifest, kept = prepare_named(
             model,
             cache or cache_folder(),
             context=context,
             weights=weights.value,
             progress=lambda d, t, w: report("Converting", d, t),
         )
-        if max_units > manifest.arch.context:
-            raise UsageError(f"max_units: {max_units}; the model's context is {manifest.arch.context}")
+        units = _units(manifest, max_units)
         store = open_store(settings.store_url)
-        cids = [*(b.cid for b in manifest.blocks), manifest.tokenizer.cid]
+        cids = files_of(manifest)
         for done, cid in enumerate(cids, 1):
             if not store.has(cid):
                 store.put(kept.path(cid))
             report("Storing blocks", done, len(cids))
         store.put(dump_manifest(manifest))
         publisher = Sender(client.web3, load_key(key))
-        mined = publisher.send(client.market.publish(manifest, max_units, price, royalty_bps))
-    out.print(f"{manifest.name} is published as 0x{manifest.digest.hex()} (gas {mined.gas_used})")
+        gas = publisher.send(client.market.publish(manifest, units, price, royalty_bps)).gas_used
+        if isinstance(manifest, Manifest):  # rows of a network's weights have no proof yet: a committee judges these
+            root = weights_root(manifest, kept, lambda d, t: report("Hashing the weights", d, t))
+            gas += publisher.send(Court(client.web3, client.deployment).publish_weights(manifest.digest, root)).gas_used
+    out.print(f"{manifest.name} is published as 0x{manifest.digest.hex()} (gas {gas})")
+
+
+def _units(manifest: AnyManifest, asked: int | None) -> int:
+    """Raises `UsageError` for more positions than the model has."""
+    most = 1 if isinstance(manifest, GraphManifest) else manifest.arch.context
+    units = asked or (1 if isinstance(manifest, GraphManifest) else 2048)
+    if units > most:
+        what = (
+            "an inference is one position" if isinstance(manifest, GraphManifest) else f"the model's context is {most}"
+        )
+        raise UsageError(f"max_units: {units}; {what}")
+    return units
 
 
 @app.command("list")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,9 +12,26 @@ import typer
 
 from ostraka.cli.output import JsonOption, ProfileOption, ostr, out, print_json
 from ostraka.errors import UsageError
+from ostraka.types import OSTR
+
+
+class LotAction(Enum):
+    join = "join"
+    leave = "leave"
+    refresh = "refresh"
+
 
 app = typer.Typer(help="Register a machine, serve blocks, watch earnings.", no_args_is_help=True)
 OperatorOption = Annotated[Path, typer.Option("--operator", help="Key file of the operator, who owns the stake.")]
+JurorOption = Annotated[
+    bool, typer.Option("--juror", help="Vote when the operator is drawn; it enters the lot with `node jury join`.")
+]
+ContestOption = Annotated[
+    float,
+    typer.Option(
+        min=0, help="OSTR of the signer's own that one bond may take when this node is blamed wrongly; 0: none."
+    ),
+]
 SignerOption = Annotated[Path, typer.Option("--signer", help="Key file of the node's own hot signer.")]
 
 
@@ -75,6 +93,8 @@ def serve(
     kernel: Annotated[
         str | None, typer.Option(help="native, int8, fp32 or cuda; by default the start-up probe chooses.")
     ] = None,
+    juror: JurorOption = False,
+    contest_limit: ContestOption = 10.0,
     fault: Annotated[str, typer.Option(hidden=True)] = "",
     profile: ProfileOption = None,
 ) -> None:
@@ -95,9 +115,106 @@ def serve(
         cache_bytes=cache_mb * 10**6,
         threads=threads,
         kernel=kernel,
+        juror=juror,
+        contest_limit=int(contest_limit * OSTR),
         fault=fault,
     )
     asyncio.run(run(config))
+
+
+@app.command()
+def judge(
+    key: Annotated[Path, typer.Option(help="Key file of the node's signer.")],
+    state: Annotated[Path, typer.Option(help="Folder for votes; losing it can cost the juror's bond.")],
+    threads: Annotated[int, typer.Option(min=1, help="Threads that compute.")] = 1,
+    cache_mb: Annotated[int, typer.Option(min=1, help="Disk for fetched blocks, in MB, in the state folder.")] = 4096,
+    profile: ProfileOption = None,
+) -> None:
+    """Sit on juries until stopped, without serving blocks: recompute, vote, reveal. A serving node does both with --juror."""
+    from ostraka.client.profile import load_profile
+    from ostraka_worker.config import WorkerConfig
+    from ostraka_worker.disputes.service import judge as run
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    config = WorkerConfig(
+        profile=load_profile(profile), key=key, state=state, threads=threads, cache_bytes=cache_mb * 10**6, juror=True
+    )
+    asyncio.run(run(config))
+
+
+@app.command()
+def audit(
+    key: Annotated[
+        Path, typer.Option(help="Any key; it contests with its own tokens where a pinpoint blames wrongly.")
+    ],
+    state: Annotated[Path, typer.Option(help="Folder for findings and fetched blocks.")],
+    jobs: Annotated[
+        list[int] | None, typer.Argument(help="Jobs to recompute now; without any, audits until stopped.")
+    ] = None,
+    rate: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the agreed jobs to recompute; chance picks them.")
+    ] = 0.05,
+    contest_limit: ContestOption = 10.0,
+    threads: Annotated[int, typer.Option(min=1, help="Threads that compute.")] = 1,
+    cache_mb: Annotated[int, typer.Option(min=1, help="Disk for fetched blocks, in MB, in the state folder.")] = 4096,
+    profile: ProfileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Recompute what replicas agreed on, and every pinpoint. Ends with 1 where a job that was named is wrong."""
+    import msgspec
+
+    from ostraka.client.profile import load_profile
+    from ostraka_worker.config import WorkerConfig
+    from ostraka_worker.disputes.service import audit as run
+    from ostraka_worker.disputes.service import open_auditor
+
+    logging.basicConfig(level=logging.WARNING if jobs else logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    config = WorkerConfig(
+        profile=load_profile(profile),
+        key=key,
+        state=state,
+        threads=threads,
+        cache_bytes=cache_mb * 10**6,
+        contest_limit=int(contest_limit * OSTR),
+    )
+    if not jobs:
+        asyncio.run(run(config, round(rate * 10_000)))
+        return
+    auditor = open_auditor(config, 10_000)
+    findings = [found for job in jobs if (found := auditor.audit(job))]
+    if as_json:
+        print_json(msgspec.to_builtins(findings))
+    for found in () if as_json else findings:
+        out.print(
+            f"job {found.job_id}: node {found.node_id} computed block {found.block} wrong at position {found.position}"
+        )
+    if findings:
+        raise typer.Exit(1)
+    if not as_json:
+        out.print(f"{len(jobs)} {'job is' if len(jobs) == 1 else 'jobs are'} as the model gives them")
+
+
+@app.command()
+def jury(
+    what: Annotated[LotAction, typer.Argument(help="join, leave or refresh.")],
+    operator: OperatorOption,
+    profile: ProfileOption = None,
+) -> None:
+    """Enter the lot that juries are drawn from, with the operator's free stake as weight; leave it; or have the weight renewed."""
+    from ostraka.chain import Court, Sender
+    from ostraka.client import Client, load_profile
+    from ostraka.crypto.keys import load_key
+
+    with Client(load_profile(profile)) as client:
+        court, owner = Court(client.web3, client.deployment), Sender(client.web3, load_key(operator))
+        call = {
+            LotAction.join: court.join_lot(),
+            LotAction.leave: court.leave_lot(),
+            LotAction.refresh: court.refresh_lot(owner.address),
+        }[what]
+        owner.send(call)
+        now, then = court.lot_weight(owner.address)
+        out.print(f"operator {owner.address}: weight {now} now, {then} from the next round on")
 
 
 @app.command()

@@ -5,14 +5,21 @@ from __future__ import annotations
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ostraka.cli.devnet import cache_folder
+from ostraka.cli.infer import ImageOption, TextOption, lines_of, read_inputs
 from ostraka.cli.options import SeedOption, TemperatureOption, TopKOption, TopPOption
 from ostraka.cli.output import JsonOption, out, print_json
 from ostraka.cli.progress import reporter
+from ostraka.errors import UsageError
+from ostraka.model import GraphManifest
+
+if TYPE_CHECKING:
+    from ostraka.store import LocalStore
+    from ostraka_worker.kernels.gemm import Kernel
 
 app = typer.Typer(help="Run a model on this machine alone.", no_args_is_help=True)
 
@@ -24,8 +31,13 @@ def _group() -> None:
 
 @app.command()
 def local(
-    model: Annotated[str, typer.Argument(help="A packaged model's name, or a GGUF file of the Llama family.")],
-    prompt: Annotated[str, typer.Option(help="What to ask.")],
+    model: Annotated[
+        str,
+        typer.Argument(help="A packaged model's name, a GGUF file of the Llama family, or a prepared module's name."),
+    ],
+    prompt: Annotated[str | None, typer.Option(help="What to ask a language model.")] = None,
+    text: TextOption = None,
+    image: ImageOption = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 64,
     temperature: TemperatureOption = 0.0,
     top_p: TopPOption = None,
@@ -48,19 +60,24 @@ def local(
     from ostraka.wire.sampling import make_sampling
     from ostraka_worker.engine.local import generate_local
     from ostraka_worker.kernels.probe import pick_kernel
-    from ostraka_worker.prepare import prepare_once
+    from ostraka_worker.prepare_named import prepare_named
 
     torch.set_num_threads(threads)
     chosen, _ = pick_kernel(kernel)
     with reporter() as report:
-        manifest, store = prepare_once(
+        manifest, store = prepare_named(
             model, cache or cache_folder(), progress=lambda d, t, w: report("Converting", d, t)
         )
-    text = ModelText.fetch(manifest, store)
+    if isinstance(manifest, GraphManifest):
+        _infer(manifest, store, chosen, text, image, digest)
+        return
+    if not prompt or text or image:
+        raise UsageError(f"--prompt: model {model} generates text; give it a prompt, and neither --text nor --image")
+    words = ModelText.fetch(manifest, store)
     sampling = make_sampling(temperature, top_p, top_k, seed)
-    job = JobInput(text.prompt(prompt, chat=not raw), max_tokens, text.stop, sampling)
+    job = JobInput(words.prompt(prompt, chat=not raw), max_tokens, words.stop, sampling)
     job.check(manifest.arch.vocab, manifest.arch.context)
-    stream = TextStream(text)
+    stream = TextStream(words)
 
     def show(token: int) -> None:
         sys.stdout.write(stream.push(token))
@@ -81,6 +98,28 @@ def local(
         out.print(f"drawn with --seed {sampling.seed}")
     if digest:
         print(make_result(digests, tokens, manifest.digest, job.digest).hash.hex())
+
+
+def _infer(
+    manifest: GraphManifest,
+    store: LocalStore,
+    kernel: Kernel,
+    texts: list[str] | None,
+    image: Path | None,
+    digest: bool,
+) -> None:
+    from ostraka.client.reader import NetworkReader
+    from ostraka.crypto.trace import result_of
+    from ostraka_worker.engine import infer_local
+
+    reader = NetworkReader.fetch(manifest, store)
+    values, window = read_inputs(reader, texts, image)
+    job = reader.job(values)
+    outputs, digests = infer_local(manifest, lambda i: store.path(manifest.blocks[i].cid), job.inputs, kernel)
+    for line in lines_of(reader.described(reader.outputs(outputs), window)):
+        print(line)
+    if digest:
+        print(result_of(digests, outputs, manifest.digest, job.digest).hash.hex())
 
 
 def doctor(as_json: JsonOption = False) -> None:

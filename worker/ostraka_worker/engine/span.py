@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ostraka.codec import load_tensors
 from ostraka.crypto.trace import token_digest
 from ostraka.errors import HashMismatch, ModelError
-from ostraka.model import Manifest
+from ostraka.model import BlockInfo, Manifest
 from ostraka_worker.engine.blocks import Embed, Head, Layer, Part
 from ostraka_worker.engine.session import Rows, Session, StepResult
 from ostraka_worker.kernels.fused import round_trip
@@ -22,6 +22,16 @@ from ostraka_worker.kernels.sampling import sample
 Float32 = npt.NDArray[np.float32]
 Load = Callable[[int], bytes | memoryview | Path]
 Progress = Callable[[int, int, str], None]
+
+
+def checked_file(index: int, info: BlockInfo, file: bytes | memoryview | Path) -> bytes | memoryview:
+    """A block's bytes. Raises `HashMismatch` unless they are what the manifest says."""
+    # Read, not mapped: what was hashed is what runs, even if the file changes on disk later.
+    data = file.read_bytes() if isinstance(file, Path) else file
+    found = hashlib.sha256(data).hexdigest()
+    if found != info.sha256:
+        raise HashMismatch(f"block {index}: sha256 is {found}, the manifest says {info.sha256}; fetch {info.cid} anew")
+    return data
 
 
 class Span:
@@ -48,14 +58,7 @@ class Span:
 
     def _add(self, index: int, file: bytes | memoryview | Path, kernel: Kernel) -> None:
         info, config = self._manifest.blocks[index], self._manifest.arch
-        # Read, not mapped: what was hashed is what runs, even if the file changes on disk later.
-        data = file.read_bytes() if isinstance(file, Path) else file
-        found = hashlib.sha256(data).hexdigest()
-        if found != info.sha256:
-            raise HashMismatch(
-                f"block {index}: sha256 is {found}, the manifest says {info.sha256}; fetch {info.cid} anew"
-            )
-        tensors = load_tensors(data)
+        tensors = load_tensors(checked_file(index, info, file))
         try:
             if info.kind == "embed":
                 self.embed = Embed(tensors, config)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ostraka.errors import ContextTooLong, NonFiniteActivation, OstrakaError, ShapeMismatch, UsageError
+from ostraka.errors import BadFrame, ContextTooLong, NonFiniteActivation, OstrakaError, ShapeMismatch, UsageError
 from ostraka.model import Manifest
 from ostraka.wire.sampling import GREEDY, Sampling
 from ostraka_worker.engine.blocks import Part
@@ -74,6 +74,13 @@ class Stage:
         if not 0 <= length <= found.length:
             raise ShapeMismatch(f"length: {length} is outside [0, {found.length}], the session's positions")
         found.length = length
+
+    def rows_of(self, count: int, data: bytes) -> Rows:
+        """A step's bytes as rows. Raises `BadFrame` where they are not `count` rows of this border."""
+        row_bytes = self.manifest.row_bytes_at(self.start) if self.start else 0
+        if count < 1 or not row_bytes or len(data) != count * row_bytes:
+            raise BadFrame(f"rows: {len(data)} bytes are not {count} rows of {row_bytes} bytes")
+        return np.frombuffer(data, np.uint8).reshape(count, row_bytes)
 
     def length(self, session: bytes) -> int:
         """Positions in the cache."""

@@ -24,7 +24,7 @@ from ostraka_worker.graph.model import Graph, Input
 
 Array = npt.NDArray[Any]
 
-_DTYPES = {torch.float32: "f32", torch.int64: "i64", torch.bool: "bool"}
+_DTYPES = {torch.float32: "f32", torch.int64: "i64", torch.bool: "bool", torch.uint8: "u8"}
 _IGNORED = {
     "_assert_tensor_metadata.default",
     "sym_size.int",
@@ -99,7 +99,9 @@ def _symbols(program: torch.export.ExportedProgram, vary: Vary) -> dict[str, str
 def _input(node: fx.Node, lowering: Lowering) -> Input:
     value = node.meta["val"]
     if value.dtype not in _DTYPES:
-        raise UnsupportedModel(f"input {node.name}: {value.dtype}; float32, int64 and bool can be given. {REMEDY}")
+        raise UnsupportedModel(
+            f"input {node.name}: {value.dtype}; float32, int64, bool and uint8 can be given. {REMEDY}"
+        )
     lowering.names[node] = node.name
     return Input(node.name, _DTYPES[value.dtype], tuple(lowering.dims(value.shape, node)))  # type: ignore[arg-type]
 

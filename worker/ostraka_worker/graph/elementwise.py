@@ -50,7 +50,12 @@ _TESTS: dict[str, Callable[[Array, Array], Array]] = {
     "or": np.logical_or,
 }
 BINARY = frozenset(_ARITHMETIC) | frozenset(_TESTS)
-DTYPES: dict[str, np.dtype[Any]] = {"f32": np.dtype(np.float32), "i64": np.dtype(np.int64), "bool": np.dtype(np.bool_)}
+DTYPES: dict[str, np.dtype[Any]] = {
+    "f32": np.dtype(np.float32),
+    "i64": np.dtype(np.int64),
+    "bool": np.dtype(np.bool_),
+    "u8": np.dtype(np.uint8),  # pixels: moved and cast, never calculated with
+}
 
 
 def unary(op: str, x: Array) -> Array:
@@ -69,7 +74,7 @@ def binary(op: str, a: Array, b: Array) -> Array:
         a, b = a.astype(dtype), b.astype(dtype)
     if op in _TESTS:
         return _TESTS[op](a, b)
-    if a.dtype == np.bool_ or (op == "div" and a.dtype != np.float32):
+    if a.dtype in (np.bool_, np.uint8) or (op == "div" and a.dtype != np.float32):
         raise ValueError(f"{op} of {a.dtype}; cast it first")
     y = _ARITHMETIC[op](a, b)
     if op in ("maximum", "minimum") and y.dtype == np.float32:

@@ -35,7 +35,7 @@ class Input(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`shape`: numbers, and names for dimensions that may differ from call to call; one name is one size."""
 
     name: str
-    dtype: Literal["f32", "i64", "bool"]
+    dtype: Literal["f32", "i64", "bool", "u8"]
     shape: tuple[Dim, ...]
 
 
