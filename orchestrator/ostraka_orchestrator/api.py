@@ -14,6 +14,7 @@ from eth_account.messages import encode_defunct
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
+from ostraka.chain.orchestrators import ANYBODY
 from ostraka.errors import BadFrame, BadSignature, OstrakaError, Unavailable, UnknownJob, UsageError
 from ostraka.wire.job_input import MAX_INPUT_BYTES, decode_input
 from ostraka.wire.messages import MAX_POSITIONS
@@ -98,7 +99,7 @@ def make_api(desk: Desk, state: Callable[[], State], metrics: Metrics) -> FastAP
     async def put_input(job_id: int, request: Request) -> dict[str, Any]:
         data = await read(request, MAX_INPUT_BYTES)
         job = await asyncio.to_thread(desk.market.job_facts, job_id)
-        if job.orchestrator != desk.sender.address:
+        if job.orchestrator not in (desk.sender.address, ANYBODY):
             raise UsageError(f"job {job_id}: it names orchestrator {job.orchestrator}, this is {desk.sender.address}")
         job_input = decode_input(data)
         if job_input.digest != job.input_digest:

@@ -15,7 +15,7 @@ from ostraka.crypto.keys import load_key
 from ostraka.errors import ConfigError
 from ostraka.model import MAX_MANIFEST_BYTES, AnyManifest, Manifest, load_manifest
 from ostraka.store import ContentStore, cid_of_digest, open_store
-from ostraka.types import OSTR, NodeId
+from ostraka.types import OSTR, NodeId, OrchestratorStatus
 from ostraka_orchestrator.board import Board, Heartbeat
 from ostraka_orchestrator.config import OrchestratorConfig
 from ostraka_orchestrator.planner import ModelShape, Weights
@@ -47,10 +47,14 @@ class Desk:
         """Raises `ChainUnreachable`, `ConfigError` or `Unavailable`: whichever part is missing is named."""
         deployment = Deployment.load(config.profile.deployment)
         web3 = connect(config.profile.chain_url)
-        market = Court(web3, deployment).follow_jobs()
+        market = Court(web3, deployment)
+        market.follow_jobs()
         sender = Sender(web3, load_key(config.key))
-        if not market.is_orchestrator(sender.address):
-            raise ConfigError(f"key {config.key}: {sender.address} is not allowed as an orchestrator by the JobMarket")
+        registered = market.orchestrator(sender.address).status is OrchestratorStatus.ACTIVE
+        if not registered and not market.is_orchestrator(sender.address):
+            raise ConfigError(
+                f"key {config.key}: {sender.address} is not allowed as an orchestrator by the JobMarket, nor registered on chain"
+            )
         board = Board(config.queue_url)
         board.check()
         return Desk(config, board, market, sender, open_store(config.profile.store_url))

@@ -20,11 +20,10 @@ def check(found, faults):
 
 
 @pytest.mark.network
-def test_a_chain_and_a_worker_that_are_killed_cost_no_job_its_end():
-    faults = ("a worker", "ganache")
-    found = storm(4, only=faults, nodes=4, store="local")
-    assert found["final"] >= 4
-    check(found, faults)
+def test_a_chain_that_is_killed_costs_no_job_its_end():
+    found = storm(3, only=("ganache",), nodes=3, store="local")
+    assert found["final"] >= 3
+    check(found, ["ganache"])
 
 
 @pytest.mark.network

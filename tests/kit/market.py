@@ -28,6 +28,7 @@ class FakeMarket:
     revealed: set[tuple[int, int]] = field(default_factory=set)
     sent: list[tuple] = field(default_factory=list)
     free: int = 10**30
+    turns: set[tuple[str, int]] = field(default_factory=set)  # (orchestrator, second of submission)
 
     def add_job(self, job_id: int, model_id: bytes, input_digest: bytes, replicas: int = 3, **changes) -> None:
         fields = {
@@ -69,6 +70,12 @@ class FakeMarket:
 
     def job_time(self) -> int:
         return 0
+
+    def block_time(self, number: int) -> int:
+        return 1_000 + number
+
+    def may_assign(self, account: str, since: int) -> bool:
+        return (account, since) in self.turns
 
     def stage_lock(self, job_id: int) -> int:
         return self.job(job_id).stage_lock

@@ -11,6 +11,7 @@ import pytest
 from tests.kit.market import FakeMarket, FakeSender
 from tests.worker.engine.tiny import tiny_model
 
+from ostraka.chain.orchestrators import ANYBODY
 from ostraka.codec import row_format
 from ostraka.crypto.eip712 import assignment_hash, attestation_message, commitment, recover
 from ostraka.crypto.keys import new_key
@@ -336,6 +337,19 @@ def test_a_route_that_the_jobs_orchestrator_did_not_sign_is_refused(tmp_path):
         with pytest.raises(BadSignature, match="assignment"):
             await two.run(route=two.route(signer=new_key()))
         assert two.nodes[0].busy == 0
+
+    scenario(tmp_path, play)
+
+
+def test_a_job_that_names_nobody_is_run_for_whose_turn_it_is(tmp_path):
+    async def play(two):
+        two.market.jobs[1] = dataclasses.replace(two.market.jobs[1], orchestrator=ANYBODY)
+        leader, other = new_key(), new_key()
+        two.market.turns = {(leader.address, 1_001)}
+        with pytest.raises(BadSignature, match="whose turn it is not for job 1"):
+            await two.run(route=two.route(signer=other))
+        assert two.nodes[0].busy == 0
+        assert (await two.run(route=two.route(signer=leader)))[-1].tokens
 
     scenario(tmp_path, play)
 

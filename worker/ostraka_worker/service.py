@@ -84,7 +84,8 @@ class Service:
         kernel, why = pick_kernel(config.kernel)
         log.info("kernel %s; %d threads; SIMD %s", why, config.threads, torch.backends.cpu.get_cpu_capability())
         web3 = connect(config.profile.chain_url)
-        market = Court(web3, Deployment.load(config.profile.deployment)).follow_jobs()
+        market = Court(web3, Deployment.load(config.profile.deployment))
+        market.follow_jobs()
         node_id = market.node_of_signer(key.address)
         if not node_id:
             raise UsageError(

@@ -6,9 +6,9 @@ Here each function's types are worked out once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from typing import Any
 
 from eth_abi.abi import decode, encode
@@ -32,16 +32,13 @@ class Function:
     """Selector and types of one function."""
 
     selector: bytes
-    takes: tuple[dict[str, Any], ...]
+    inputs: tuple[dict[str, Any], ...]  # ABI entries
+    types: tuple[str, ...]  # theirs
     outputs: tuple[dict[str, Any], ...]
-
-    @cached_property
-    def inputs(self) -> tuple[str, ...]:
-        return tuple(abi_type(entry) for entry in self.takes)
 
     def encode(self, arguments: Sequence[Any]) -> bytes:
         """Raises what eth-abi raises for arguments that do not fit."""
-        return self.selector + encode(self.inputs, arguments)
+        return self.selector + encode(self.types, [packed(i, a) for i, a in zip(self.inputs, arguments, strict=True)])
 
     def decode(self, data: bytes) -> Any:
         """One value for one output, else a tuple; addresses with their checksum, structs as tuples."""
@@ -53,7 +50,7 @@ class Function:
         """What a transaction to it carried. Raises `ValueError` for another function's."""
         if data[:4] != self.selector:
             raise ValueError(f"call: selector {data[:4].hex()}, want {self.selector.hex()}")
-        return decode(self.inputs, data[4:])
+        return decode(self.types, data[4:])
 
 
 @cache
@@ -67,7 +64,9 @@ def function(contract: str, name: str, count: int) -> Function:
     if len(found) != 1:
         raise KeyError(f"{contract}.{name}: {len(found)} functions of that name take {count} arguments")
     (entry,) = found
-    return Function(bytes(function_abi_to_4byte_selector(entry)), tuple(entry["inputs"]), tuple(entry["outputs"]))
+    types = tuple(abi_type(i) for i in entry["inputs"])
+    selector = bytes(function_abi_to_4byte_selector(entry))
+    return Function(selector, tuple(entry["inputs"]), types, tuple(entry["outputs"]))
 
 
 def abi_type(entry: dict[str, Any]) -> str:
@@ -75,6 +74,19 @@ def abi_type(entry: dict[str, Any]) -> str:
     if entry["type"].startswith("tuple"):
         return f"({','.join(abi_type(c) for c in entry['components'])}){entry['type'][5:]}"
     return str(entry["type"])
+
+
+def packed(entry: dict[str, Any], value: Any) -> Any:
+    """Structs that come as mappings, as tuples in the contract's order."""
+    kind = entry["type"]
+    if not kind.startswith("tuple"):
+        return value
+    if kind.endswith("]"):
+        item = {**entry, "type": kind[: kind.rindex("[")]}
+        return [packed(item, v) for v in value]
+    parts = entry["components"]
+    values = [value[c["name"]] for c in parts] if isinstance(value, Mapping) else value
+    return tuple(packed(c, v) for c, v in zip(parts, values, strict=True))
 
 
 def plain(entry: dict[str, Any], value: Any) -> Any:
@@ -86,8 +98,3 @@ def plain(entry: dict[str, Any], value: Any) -> Any:
     if kind == "tuple":
         return tuple(plain(c, v) for c, v in zip(entry["components"], value, strict=True))
     return Web3.to_checksum_address(value) if kind == "address" else value
-
-
-def by_name(entry: dict[str, Any], value: Sequence[Any]) -> dict[str, Any]:
-    """A decoded struct's fields by their names, as the ABI has them: their order is the contract's own affair."""
-    return dict(zip([str(c["name"]) for c in entry["components"]], value, strict=True))

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 from eth_abi.abi import encode
-from eth_abi.exceptions import DecodingError
 from eth_utils.crypto import keccak
 
-from ostraka.chain import abi
 from ostraka.chain import events as ev
 from ostraka.chain.abi import Call
 from ostraka.chain.artifacts import artifact
@@ -27,7 +24,7 @@ from ostraka.chain.court_views import (
     Verdict,
 )
 from ostraka.chain.market import Market
-from ostraka.chain.rpc import ask
+from ostraka.chain.rpc import chain_errors
 from ostraka.chain.views import RevealView
 from ostraka.errors import Unavailable, UsageError
 
@@ -70,24 +67,27 @@ class Court(Market, Books):
 
         Raises `Unavailable` where the transaction's bytes do not hold it.
         """
-        sent = ask(self.web3, "eth_getTransactionByHash", "0x" + event.transaction.hex())
-        data = bytes.fromhex(sent["input"][2:]) if sent else b""
-        pinpoint = abi.function("DisputeCourt", "pinpoint", 1)
-        at = data.find(pinpoint.selector)
+        with chain_errors():
+            data = bytes(self.web3.eth.get_transaction(event.transaction)["input"])  # type: ignore[arg-type]
+        contract = self._contract("DisputeCourt")
+        selector = bytes.fromhex(contract.encode_abi("pinpoint", [_EMPTY_PROOF])[2:10])
+        at = data.find(selector)
         while at >= 0:
-            proof: dict[str, Any] = {}
-            with suppress(DecodingError):  # other bytes that happen to look like the selector
-                proof = abi.by_name(pinpoint.takes[0], pinpoint.arguments(data[at:])[0])
+            try:
+                _, values = contract.decode_function_input(data[at:])
+            except Exception:  # other bytes that happen to look like the selector
+                values = {}
+            proof = _mapping(values.get("proof"))
             if proof.get("jobId") == event.job_id and proof.get("loser") == event.replica:
                 return proof
-            at = data.find(pinpoint.selector, at + 1)
+            at = data.find(selector, at + 1)
         raise Unavailable(
             f"job {event.job_id} replica {event.replica}: the pinpoint's transaction does not show its proof"
         )
 
     def contest(self, proof: Mapping[str, Any]) -> Call:
         """With the pinpoint's own proof. Takes `court_bond`, which must be approved to the DisputeCourt."""
-        return self._call("DisputeCourt", "contest", tuple(proof.values()))
+        return self._call("DisputeCourt", "contest", dict(proof))
 
     def respond(
         self,
@@ -104,13 +104,11 @@ class Court(Market, Books):
     def timeout(self, job_id: int, loser: int) -> Call:
         """Ends a conflict whose running clock is out."""
         winner = self.dispute(job_id, loser).winner
-        return self._call("DisputeCourt", "timeout", job_id, loser, self._sealed(self.job_events(job_id), winner))
+        return self._call("DisputeCourt", "timeout", job_id, loser, self._sealed(job_id, winner))
 
     def punish_winner(self, job_id: int, loser: int, winner: int) -> Call:
         """Another winner than the one that was judged: it had the same wrong row."""
-        return self._call(
-            "DisputeCourt", "punishWinner", job_id, loser, winner, self._sealed(self.job_events(job_id), winner)
-        )
+        return self._call("DisputeCourt", "punishWinner", job_id, loser, winner, self._sealed(job_id, winner))
 
     def winners(self, job_id: int) -> list[int]:
         """Replicas with the agreed result."""
@@ -141,7 +139,7 @@ class Court(Market, Books):
         )
 
     def question(self, event: ev.CaseOpened) -> Question:
-        asked = abi.by_name(_QUESTION, event.question)
+        asked = _mapping(event.question)
         return Question(
             dispute_id=event.dispute_id,
             job_id=asked["jobId"],
@@ -203,8 +201,7 @@ class Court(Market, Books):
         return self._call("BlockRandomness", "renew", request_id)
 
     def seat(self, case: CaseView) -> Call:
-        events = self.job_events(case.job_id)
-        loser, winner = (self._sealed(events, replica) for replica in (case.loser, case.winner))
+        loser, winner = (self._sealed(case.job_id, replica) for replica in (case.loser, case.winner))
         return self._call("Adjudicator", "seat", case.dispute_id, loser, winner)
 
     def commit_vote(self, dispute: int, seat: int, commitment: bytes) -> Call:
@@ -241,7 +238,7 @@ class Court(Market, Books):
         return bytes(self._read("Adjudicator", "traceOf", dispute, int(side)))
 
     def post_trace(self, case: CaseView, side: Side, root: bytes) -> Call:
-        sealed = self._sealed(self.job_events(case.job_id), case.loser if side is Side.LOSER else case.winner)
+        sealed = self._sealed(case.job_id, case.loser if side is Side.LOSER else case.winner)
         return self._call("Adjudicator", "postTrace", case.dispute_id, int(side), root, sealed)
 
     def prove_leaf(self, dispute: int, side: Side, leaf: tuple[Any, ...]) -> Call:
@@ -277,13 +274,25 @@ class Court(Market, Books):
     def _named(self, contract: str, function: str, *arguments: Any) -> dict[str, Any]:
         """A view that returns a struct, by its fields' names: their order is the contract's own affair."""
         values = self._read(contract, function, *arguments)
-        return abi.by_name(abi.function(contract, function, len(arguments)).outputs[0], values)
+        entry = next(e for e in artifact(contract)["abi"] if e.get("name") == function)
+        return dict(zip([str(c["name"]) for c in entry["outputs"][0]["components"]], values, strict=True))
 
 
-_QUESTION = next(
-    field
-    for entry in artifact("Adjudicator")["abi"]
-    if entry["type"] == "event" and entry["name"] == "CaseOpened"
-    for field in entry["inputs"]
-    if field["name"] == "question"
+_EMPTY_PROOF: tuple[Any, ...] = (
+    0,
+    0,
+    0,
+    (0, bytes(32), bytes(32)),
+    (0, bytes(32), bytes(32)),
+    0,
+    bytes(32),
+    [],
+    [],
+    [],
+    [],
 )
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """A decoded struct: web3 gives a mapping."""
+    return value if isinstance(value, Mapping) else {}

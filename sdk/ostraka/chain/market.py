@@ -130,7 +130,7 @@ class Market(Registries, Orchestrators):
         hashes = [seen.result_hash for seen in revealed.values()]
         result = max(revealed.values(), key=lambda seen: hashes.count(seen.result_hash), default=None)
         replicas = next(e.replicas for e in events if isinstance(e, ev.JobSubmitted))
-        committed = [self._sealed(events, replica, (known or {}).get(replica)) for replica in range(replicas)]
+        committed = [self._sealed(job_id, replica, events, (known or {}).get(replica)) for replica in range(replicas)]
         return self._call("JobMarket", "finalize", job_id, _result(result), committed)
 
     def replace(self, job_id: int) -> Call:
@@ -144,7 +144,7 @@ class Market(Registries, Orchestrators):
         return self._call("JobMarket", "cancel", job_id)
 
     def forfeit(self, job_id: int, replica: int) -> Call:
-        return self._call("DisputeCourt", "forfeit", job_id, replica, self._sealed(self.job_events(job_id), replica))
+        return self._call("DisputeCourt", "forfeit", job_id, replica, self._sealed(job_id, replica))
 
     def pinpoint(
         self,
@@ -176,7 +176,12 @@ class Market(Registries, Orchestrators):
         winner = self._read("DisputeCourt", "dispute", job_id, loser)[4]
         events = self.job_events(job_id)
         return self._call(
-            "DisputeCourt", "conclude", job_id, loser, self._sealed(events, loser), self._sealed(events, winner)
+            "DisputeCourt",
+            "conclude",
+            job_id,
+            loser,
+            self._sealed(job_id, loser, events),
+            self._sealed(job_id, winner, events),
         )
 
     def withdraw(self) -> Call:
@@ -240,9 +245,15 @@ class Market(Registries, Orchestrators):
         return tuple(Stage(NodeId(n), start, stop, bps) for n, start, stop, bps in stages)
 
     def _sealed(
-        self, events: list[ev.Event], replica: int, known: Sequence[Stage] | None = None
+        self,
+        job_id: int,
+        replica: int,
+        events: Sequence[ev.Event] | None = None,
+        known: Sequence[Stage] | None = None,
     ) -> tuple[bytes, list[tuple[int, int, int, int]]]:
-        """`IJobs.Sealed`; zero and no stages for a replica that did not commit."""
+        """`IJobs.Sealed`; zero and no stages for a replica that did not commit. `events` are the job's, where they are at hand."""
+        if events is None:
+            events = self.job_events(job_id)
         event = _commit(events, replica)
         if event is not None and known is not None:
             assignment = Assignment(JobId(event.job_id), replica, tuple(known))

@@ -48,7 +48,7 @@ def submit(
             )
             _show_inference(found, no_wait, as_json)
             return
-        if not prompt or text or image:
+        if prompt is None or text or image:
             raise UsageError(f"prompt: model {model} generates text; give it a prompt, and neither --text nor --image")
         answer = client.generate(
             model,
