@@ -139,7 +139,7 @@ class Court(Market, Books):
         )
 
     def question(self, event: ev.CaseOpened) -> Question:
-        asked = _mapping(event.question)
+        asked = dict(zip(_QUESTION_FIELDS, event.question, strict=True))
         return Question(
             dispute_id=event.dispute_id,
             job_id=asked["jobId"],
@@ -296,3 +296,12 @@ _EMPTY_PROOF: tuple[Any, ...] = (
 def _mapping(value: Any) -> Mapping[str, Any]:
     """A decoded struct: web3 gives a mapping."""
     return value if isinstance(value, Mapping) else {}
+
+
+_QUESTION_FIELDS: tuple[str, ...] = next(
+    tuple(str(part["name"]) for part in field["components"])
+    for entry in artifact("Adjudicator")["abi"]
+    if entry["type"] == "event" and entry["name"] == "CaseOpened"
+    for field in entry["inputs"]
+    if field["name"] == "question"
+)
