@@ -74,6 +74,16 @@ class Board:
                 f"queue.url: nothing answers at {self.url}; start Redis or correct the address"
             ) from error
 
+    def begin(self, chain_block: int) -> int:
+        """The first chain block of which this board knows all jobs: the one given, unless the board has begun before. It never expires."""
+        self.redis.set(f"{PREFIX}born", chain_block, nx=True)
+        return int(self.redis.get(f"{PREFIX}born") or chain_block)
+
+    def born(self) -> int | None:
+        """None for a board that is new, or was lost, and that the service has not begun yet."""
+        value = self.redis.get(f"{PREFIX}born")
+        return None if value is None else int(value)
+
     # ── nodes ──
 
     def beat(self, heartbeat: Heartbeat, ttl_s: int) -> None:

@@ -14,9 +14,8 @@ from ostraka.chain.orchestrators import ANYBODY
 from ostraka_orchestrator.state import JobEntry, State
 
 
-@dataclass(frozen=True)
 class Command:
-    job_id: int
+    """Its fields are the task's arguments."""
 
     @property
     def key(self) -> str:
@@ -25,38 +24,50 @@ class Command:
 
 
 @dataclass(frozen=True)
-class Match(Command):
+class JobCommand(Command):
+    job_id: int
+
+
+@dataclass(frozen=True)
+class Order(Command):
+    """Ask for the seed of an epoch's order of orchestrators, or draw it."""
+
+    epoch: int
+
+
+@dataclass(frozen=True)
+class Match(JobCommand):
     """Plan routes, sign assignments, start the replicas."""
 
 
 @dataclass(frozen=True)
-class Settle(Command):
+class Settle(JobCommand):
     """Count the votes: `finalize`."""
 
 
 @dataclass(frozen=True)
-class Blame(Command):
+class Blame(JobCommand):
     """Show which stage of an outvoted replica is guilty: `pinpoint`, or `forfeit` once the challenge window is over."""
 
     replica: int
 
 
 @dataclass(frozen=True)
-class Conclude(Command):
+class Conclude(JobCommand):
     """A pinpoint that nobody contested in time, or an adjudicator's verdict: have the court carry it out."""
 
     replica: int
 
 
 @dataclass(frozen=True)
-class Judge(Command):
+class Judge(JobCommand):
     """The adjudicator is asked: draw the committee, or have its verdict told, when it is time."""
 
     replica: int
 
 
 @dataclass(frozen=True)
-class Expire(Command):
+class Expire(JobCommand):
     """Nobody committed in time: give the requester's escrow back."""
 
 
@@ -76,12 +87,12 @@ NO_TURNS: Turns = {}
 
 def decide(
     state: State, me: str, inputs: Set[int], now: float, windows: Windows, turns: Turns = NO_TURNS
-) -> list[Command]:
+) -> list[JobCommand]:
     """Commands for the jobs of orchestrator `me`. `inputs` are jobs whose input has come; `now` is the chain's time.
 
     Looks at jobs that are not closed, however many there have been.
     """
-    commands: list[Command] = []
+    commands: list[JobCommand] = []
     for job_id, job in state.jobs.items():
         if is_mine(job_id, job, me, now, turns):
             # Routes follow the hash of the chain block after the submission.
@@ -109,7 +120,7 @@ def unbound(state: State) -> list[int]:
     return [job_id for job_id, job in state.jobs.items() if job.orchestrator == ANYBODY]
 
 
-def _for_job(job_id: int, job: JobEntry, ready: bool, now: float, windows: Windows) -> list[Command]:
+def _for_job(job_id: int, job: JobEntry, ready: bool, now: float, windows: Windows) -> list[JobCommand]:
     if job.state.judgeable:
         return [command for replica in sorted(job.outvoted) for command in _for_outvoted(job_id, job, replica, now)]
     if now < job.deadline and job.state.takes_commits:
@@ -123,7 +134,7 @@ def _for_job(job_id: int, job: JobEntry, ready: bool, now: float, windows: Windo
     return []
 
 
-def _for_outvoted(job_id: int, job: JobEntry, replica: int, now: float) -> list[Command]:
+def _for_outvoted(job_id: int, job: JobEntry, replica: int, now: float) -> list[JobCommand]:
     if replica not in job.pinpointed:
         return [Blame(job_id, replica)]
     if now >= job.pinpointed[replica]:

@@ -18,12 +18,14 @@ from ostraka.store import ContentStore, cid_of_digest, open_store
 from ostraka.types import OSTR, NodeId, OrchestratorStatus
 from ostraka_orchestrator.board import Board, Heartbeat
 from ostraka_orchestrator.config import OrchestratorConfig
+from ostraka_orchestrator.orders import is_member
 from ostraka_orchestrator.planner import ModelShape, Weights
 
 NODE_S = 2.0
 log = logging.getLogger("ostraka.orchestrator")
 STAKE_TTL_S = 60.0
 BEATS_TTL_S = 1.0
+MEMBER_TTL_S = 5.0
 WEIGHTS_TTL_S = 10.0
 
 
@@ -74,6 +76,11 @@ class Desk:
         """OSTR that an operator has staked; looked up once a minute."""
         staked = self._kept(f"stake:{operator}", STAKE_TTL_S, lambda: self.market.account(operator).staked)
         return max(int(staked), 1) / OSTR
+
+    def has_stake(self) -> bool:
+        """Whether this orchestrator is registered, or still unbonding: what it signs can be held against it."""
+        held: bool = self._kept("member", MEMBER_TTL_S, lambda: is_member(self.market, self.sender.address))
+        return held
 
     def beats(self) -> dict[int, Heartbeat]:
         """Heartbeats of this second: for what does not need the newest."""

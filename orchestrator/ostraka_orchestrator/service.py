@@ -22,10 +22,11 @@ from ostraka.errors import ChainUnreachable, OstrakaError
 from ostraka_orchestrator.api import make_api
 from ostraka_orchestrator.board import Seen
 from ostraka_orchestrator.config import OrchestratorConfig
-from ostraka_orchestrator.decide import Command, Match, Windows, decide, next_replicas, to_run, unbound
+from ostraka_orchestrator.decide import Command, Match, Order, Windows, decide, next_replicas, to_run, unbound
 from ostraka_orchestrator.desk import Desk, log
 from ostraka_orchestrator.follow import Follower
 from ostraka_orchestrator.metrics import Metrics
+from ostraka_orchestrator.orders import Orders
 from ostraka_orchestrator.placer import Placer
 from ostraka_orchestrator.queue import make_queue
 from ostraka_orchestrator.state import JobEntry, State
@@ -67,6 +68,7 @@ class Service:
     def __post_init__(self) -> None:
         self.queue = make_queue(self.desk.config.queue_url)
         self.placer = Placer(self.desk)
+        self.orders = Orders(self.desk.market, self.desk.sender.address)
         self.metrics = Metrics(lambda: self.state, self.desk.board, self.desk.stake_units)
         params = self.desk.market.params()
         self.windows = Windows(params.reveal_window_s, params.challenge_window_s)
@@ -77,6 +79,8 @@ class Service:
     def tick(self) -> None:
         """Costs what the open jobs cost, however many there have been."""
         self.catch_up()
+        if self.desk.board.born() is None:  # also where the queue's server came back empty
+            self.desk.board.begin(self.desk.market.block_number() + 1)
         me, now = self.desk.sender.address, self._follower.time
         turns = self._turns(me)
         running = to_run(self.state, me, now, turns)
@@ -85,6 +89,8 @@ class Service:
         for command in decide(self.state, me, inputs, now, self.windows, turns):
             if not (isinstance(command, Match) and seen[command.job_id].planned):
                 self.hand_out(command)
+        for epoch in self.orders.due(now, time.monotonic()):
+            self.hand_out(Order(epoch))
         self._run_again(seen)
         self.placer.look(self.state, time.monotonic())
 

@@ -50,6 +50,7 @@ def make_tasks(desk: Desk) -> Celery:
     on_chain("conclude", work.conclude)
     on_chain("judge", work.judge)
     on_chain("expire", work.expire)
+    on_chain("order", work.order)
 
     def match(key: str, job_id: int) -> None:
         with _leased(desk, f"run:{key}") as mine:

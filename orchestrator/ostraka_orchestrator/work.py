@@ -18,6 +18,7 @@ from ostraka.wire.messages import Done, Route, Run, Token
 from ostraka_orchestrator.board import PlannedReplica
 from ostraka_orchestrator.decide import next_replicas
 from ostraka_orchestrator.desk import Desk, log
+from ostraka_orchestrator.orders import is_due, is_forgotten, look
 from ostraka_orchestrator.planner import Costs, Ends, NodeProfile, choose_routes, timing, weighed
 from ostraka_orchestrator.roster import connect, profile
 
@@ -48,6 +49,10 @@ def match(desk: Desk, job_id: int) -> bool:
     seed = desk.market.block_hash(job.block_number + 1)  # a chain block that nobody knew when the job was submitted
     if seed is None or job.state is not JobState.OPEN:
         return False
+    # Asked after the plan was looked for: a board that is lost in between has not begun yet, or later than the job.
+    if desk.has_stake() and not may_sign(desk.board.born(), job.block_number):
+        log.warning("job %d is older than this board: it may have been signed before, so it is left to others", job_id)
+        return False
     nodes, links, home = connect(serving_nodes(desk, job.model_id), desk.board.heartbeats())
     nodes, links = weighed(nodes, links, desk.weights(job.model_id))
     try:
@@ -67,6 +72,27 @@ def match(desk: Desk, job_id: int) -> bool:
     if desk.board.put_plan(job_id, plan):
         desk.board.tell(job_id, {"type": "matched", "routes": [p.stages for p in plan]})
     return True
+
+
+def may_sign(born: int | None, job_block: int) -> bool:
+    """Whether a board that began with the chain block `born` knows all that was ever signed for a job of `job_block`.
+
+    Two different assignments for one replica are an offence, whatever became of the first.
+    """
+    return born is not None and job_block >= born
+
+
+def order(desk: Desk, epoch: int) -> None:
+    """Asks for the seed of an epoch's order, or draws it."""
+    market, seen = desk.market, look(desk.market, epoch)
+    block = market.block_number()
+    if is_due(seen, block):
+        forgotten = is_forgotten(seen, block, market.seed_lifetime())
+        call = market.ask_order(epoch) if forgotten else market.draw_order(epoch)
+        try:
+            desk.sender.send(call)
+        except TransactionFailed as error:
+            log.info("order of epoch %d: not taken: %s", epoch, error)
 
 
 def generates(desk: Desk, job_id: int) -> bool:

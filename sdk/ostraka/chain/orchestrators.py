@@ -76,6 +76,10 @@ class Orchestrators(Contracts):
         """For how many chain blocks after its seed block a seed can be read."""
         return int(self._read("BlockRandomness", "lifetimeBlocks"))
 
+    def order_weight(self, account: str, epoch: int) -> int:
+        """What an order of this epoch, the present one or the next, counts for the account: whole tokens."""
+        return int(self._read("Orchestrators", "weightOf", account, epoch))
+
     def active_orchestrators(self) -> list[str]:
         return [str(account) for account in self._read("Orchestrators", "active")]
 
@@ -88,6 +92,14 @@ class Orchestrators(Contracts):
 
     def orchestrator_endpoint(self, account: str) -> str:
         """As it was last announced; it is in events only. Empty for an account that never registered."""
+        return self._said_endpoints().get(account, "")
+
+    def orchestrator_endpoints(self) -> dict[str, str]:
+        """Where those that are Active answer, by account: two requests."""
+        active = self.active_orchestrators()
+        said = self._said_endpoints() if active else {}
+        return {account: said[account] for account in active if account in said}
+
+    def _said_endpoints(self) -> dict[str, str]:
         said = self._events(ev.OrchestratorRegistered, ev.OrchestratorEndpointChanged)
-        seen = [e for e in said if e.account == account]  # type: ignore[attr-defined]
-        return str(seen[-1].endpoint) if seen else ""  # type: ignore[attr-defined]
+        return {e.account: e.endpoint.rstrip("/") for e in said}  # type: ignore[attr-defined]
