@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := .setup
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test check fmt lint types layers unit network ipfs contracts slither contracts-test anvil mutate gas bench constraints dist clean
+.PHONY: help setup demo test check fmt lint types layers unit network slow storm ipfs contracts slither contracts-test anvil mutate gas bench constraints dist clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -47,10 +47,13 @@ unit: setup $(STAMP)/models
 	@$(BIN)/pytest -m "not network" -n 2 --dist loadfile
 
 network: setup $(STAMP)/models $(STAMP)/node $(STAMP)/ipfs
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -m "network and not slow"
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -m "network and not slow and not storm"
+
+slow: setup $(STAMP)/models $(STAMP)/node $(STAMP)/ipfs   ## network tests that are not part of `make test`: judges, faults
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -m slow
 
 storm: setup $(STAMP)/node $(STAMP)/ipfs   ## kill -9 every part of a network of real programs while 50 jobs run (minutes)
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -m slow tests/faults
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -m storm
 
 # ── contracts: these parts come from npm, and Brownie has a world of its own ──
 

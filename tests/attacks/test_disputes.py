@@ -20,7 +20,7 @@ from ostraka.devnet.processes import python
 from ostraka.devnet.spec import DevnetSpec, NodeSpec
 from ostraka.types import JobId, JobState, NodeStatus
 
-pytestmark = [pytest.mark.network, pytest.mark.model]
+pytestmark = [pytest.mark.network, pytest.mark.model, pytest.mark.slow]
 QUESTION = "What is the capital of France?"
 JURORS = (NodeSpec(juror=True, serves=False),) * 3
 WHOLE = NodeSpec(memory_mb=200)

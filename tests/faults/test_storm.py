@@ -20,6 +20,7 @@ def check(found, faults):
 
 
 @pytest.mark.network
+@pytest.mark.slow
 def test_a_chain_that_is_killed_costs_no_job_its_end():
     found = storm(3, only=("ganache",), nodes=3, store="local")
     assert found["final"] >= 3
@@ -27,7 +28,7 @@ def test_a_chain_that_is_killed_costs_no_job_its_end():
 
 
 @pytest.mark.network
-@pytest.mark.slow
+@pytest.mark.storm
 @pytest.mark.timeout(1_800)
 def test_every_part_is_killed_while_fifty_jobs_run():
     found = storm(50)
