@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from ostraka.chain import Market, Sender, connect
+from ostraka.chain import Market, Sender, connect, decode_logs
 from ostraka.chain import events as ev
 from ostraka.chain.deploy import deploy
 from ostraka.chain.orchestrators import ANYBODY
@@ -79,7 +79,7 @@ def test_an_order_is_asked_for_and_drawn(market, rich):
     assert market.block_number() - market.seed_block(request_id) < market.seed_lifetime()
     mined = rich.send(market.draw_order(epoch))
     assert market.order_status(epoch) == (True, request_id)
-    (said,) = [e for e in ev.decode_logs(market.web3, mined.logs) if isinstance(e, ev.OrderDrawn)]
+    (said,) = [e for e in decode_logs(mined.logs) if isinstance(e, ev.OrderDrawn)]
     assert list(said.ranked) == market.order(epoch)
     assert said.order_epoch == epoch
 
@@ -89,7 +89,7 @@ def test_who_signs_two_routes_for_a_replica_is_shown_up(market, rich):
     routes = [Assignment(JobId(7), 1, (Stage(NodeId(node), 0, 4, 10_000),)) for node in (1, 2)]
     signatures = [sign(guilty.key.secret, assignment_message(market.domain, route)) for route in routes]
     mined = rich.send(market.prove_double(routes, signatures))
-    (said,) = [e for e in ev.decode_logs(market.web3, mined.logs) if isinstance(e, ev.OrchestratorSlashed)]
+    (said,) = [e for e in decode_logs(mined.logs) if isinstance(e, ev.OrchestratorSlashed)]
     assert (said.account, said.reporter) == (guilty.key.address, rich.key.address)
     assert said.amount == STAKE * PARAMS.slash_bps // 10_000 == said.to_reporter + said.burnt
     view = market.orchestrator(guilty.key.address)
