@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Mapping
 from typing import Any
 
 from ostraka.chain.court_views import dispute_id
@@ -15,7 +16,7 @@ from ostraka.errors import NoRoute, OstrakaError, PeerFault, TransactionFailed
 from ostraka.types import Assignment, BlockSpan, JobId, JobState, NodeId, NodeStatus, Stage
 from ostraka.wire.grpc_transport import BlockingPeer
 from ostraka.wire.messages import Done, Route, Run, Token
-from ostraka_orchestrator.board import PlannedReplica
+from ostraka_orchestrator.board import Heartbeat, PlannedReplica
 from ostraka_orchestrator.decide import next_replicas
 from ostraka_orchestrator.desk import Desk, log
 from ostraka_orchestrator.orders import is_due, is_forgotten, look
@@ -27,10 +28,9 @@ CONNECT_TIMEOUT_S = 2.0
 TOKENS_TIMED = 8  # a shorter answer says too little about a position
 
 
-def serving_nodes(desk: Desk, model_id: bytes) -> list[NodeProfile]:
+def serving_nodes(desk: Desk, model_id: bytes, beats: Mapping[int, Heartbeat]) -> list[NodeProfile]:
     """Nodes that beat, serve this model and are active on chain."""
     found = []
-    beats = desk.board.heartbeats()
     placements = desk.board.placements(beats)
     for beat in beats.values():
         if beat.span is None or beat.span[0] != model_id.hex() or placements.get(beat.node_id, beat.span) != beat.span:
@@ -53,7 +53,8 @@ def match(desk: Desk, job_id: int) -> bool:
     if desk.has_stake() and not may_sign(desk.board.born(), job.block_number):
         log.warning("job %d is older than this board: it may have been signed before, so it is left to others", job_id)
         return False
-    nodes, links, home = connect(serving_nodes(desk, job.model_id), desk.board.heartbeats())
+    beats = desk.board.heartbeats()
+    nodes, links, home = connect(serving_nodes(desk, job.model_id, beats), beats)
     nodes, links = weighed(nodes, links, desk.weights(job.model_id))
     try:
         routes = choose_routes(
@@ -193,7 +194,8 @@ def _replica_done(
 
 def _record_timing(desk: Desk, model_id: bytes, planned: PlannedReplica, took_s: float) -> None:
     """Seconds a position, beside what plain weights would have said of this route."""
-    nodes, links, home = connect(serving_nodes(desk, model_id), desk.board.heartbeats())
+    beats = desk.board.heartbeats()
+    nodes, links, home = connect(serving_nodes(desk, model_id, beats), beats)
     index = {int(n.node_id): at for at, n in enumerate(nodes)}
     if all(node_id in index for node_id, *_ in planned.stages):
         costs = Costs(desk.shape(model_id), tuple(nodes), links, Ends(region=home))

@@ -76,6 +76,11 @@ def abi_type(entry: dict[str, Any]) -> str:
     return str(entry["type"])
 
 
+def by_name(entry: dict[str, Any], value: Sequence[Any]) -> dict[str, Any]:
+    """A decoded struct's fields by their names: their order is the contract's own affair."""
+    return dict(zip([str(c["name"]) for c in entry["components"]], value, strict=True))
+
+
 def packed(entry: dict[str, Any], value: Any) -> Any:
     """Structs that come as mappings, as tuples in the contract's order."""
     kind = entry["type"]

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from web3 import Web3
-from web3.contract.contract import Contract
 
 from ostraka.chain import abi
 from ostraka.chain import events as ev
 from ostraka.chain.abi import Call
-from ostraka.chain.artifacts import contract_at
 from ostraka.chain.deployment import Deployment
 from ostraka.chain.logs import fetch
 from ostraka.chain.rpc import Refused, ask
@@ -35,10 +33,6 @@ class Contracts:
         found = abi.function(contract, function, len(arguments))
         call = {"to": self.deployment.address(contract), "data": "0x" + found.encode(arguments).hex()}
         return found.decode(bytes.fromhex(ask(self.web3, "eth_call", call, "latest")[2:]))
-
-    def _contract(self, name: str) -> Contract:
-        """web3's own object: for what is rare."""
-        return contract_at(self.web3, name, self.deployment.address(name))
 
     def _call(self, contract: str, function: str, *arguments: Any) -> Call:
         data = abi.function(contract, function, len(arguments)).encode(arguments)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
+from ostraka.chain import abi
 from ostraka.chain import events as ev
 from ostraka.chain.abi import Call
 from ostraka.chain.artifacts import artifact
@@ -24,7 +26,7 @@ from ostraka.chain.court_views import (
     Verdict,
 )
 from ostraka.chain.market import Market
-from ostraka.chain.rpc import chain_errors
+from ostraka.chain.rpc import ask
 from ostraka.chain.views import RevealView
 from ostraka.errors import Unavailable, UsageError
 
@@ -67,20 +69,16 @@ class Court(Market, Books):
 
         Raises `Unavailable` where the transaction's bytes do not hold it.
         """
-        with chain_errors():
-            data = bytes(self.web3.eth.get_transaction(event.transaction)["input"])  # type: ignore[arg-type]
-        contract = self._contract("DisputeCourt")
-        selector = bytes.fromhex(contract.encode_abi("pinpoint", [_EMPTY_PROOF])[2:10])
-        at = data.find(selector)
+        sent = ask(self.web3, "eth_getTransactionByHash", "0x" + event.transaction.hex())
+        data = bytes.fromhex(sent["input"][2:])
+        pinpoint = abi.function("DisputeCourt", "pinpoint", 1)
+        at = data.find(pinpoint.selector)
         while at >= 0:
-            try:
-                _, values = contract.decode_function_input(data[at:])
-            except Exception:  # other bytes that happen to look like the selector
-                values = {}
-            proof = _mapping(values.get("proof"))
-            if proof.get("jobId") == event.job_id and proof.get("loser") == event.replica:
-                return proof
-            at = data.find(selector, at + 1)
+            with suppress(Exception):  # other bytes that happen to look like the selector
+                proof = abi.by_name(pinpoint.inputs[0], pinpoint.arguments(data[at:])[0])
+                if (proof["jobId"], proof["loser"]) == (event.job_id, event.replica):
+                    return proof
+            at = data.find(pinpoint.selector, at + 1)
         raise Unavailable(
             f"job {event.job_id} replica {event.replica}: the pinpoint's transaction does not show its proof"
         )
@@ -139,7 +137,8 @@ class Court(Market, Books):
         )
 
     def question(self, event: ev.CaseOpened) -> Question:
-        asked = dict(zip(_QUESTION_FIELDS, event.question, strict=True))
+        entry = next(e for e in artifact("Adjudicator")["abi"] if e.get("name") == "CaseOpened")
+        asked = abi.by_name(next(i for i in entry["inputs"] if i["name"] == "question"), event.question)
         return Question(
             dispute_id=event.dispute_id,
             job_id=asked["jobId"],
@@ -261,10 +260,6 @@ class Court(Market, Books):
         now = self._read("Sortition", "weightOf", operator)
         return int(now), int(self._read("Sortition", "nextWeightOf", operator))
 
-    def lot_minimum(self) -> int:
-        """Whole tokens of free stake."""
-        return int(self._read("Sortition", "minWeight"))
-
     def disputes(self) -> list[tuple[int, int]]:
         """(job, outvoted replica) of every dispute there ever was, the newest first."""
         kinds = (ev.StagePinpointed, ev.ConflictOpened)
@@ -274,34 +269,4 @@ class Court(Market, Books):
     def _named(self, contract: str, function: str, *arguments: Any) -> dict[str, Any]:
         """A view that returns a struct, by its fields' names: their order is the contract's own affair."""
         values = self._read(contract, function, *arguments)
-        entry = next(e for e in artifact(contract)["abi"] if e.get("name") == function)
-        return dict(zip([str(c["name"]) for c in entry["outputs"][0]["components"]], values, strict=True))
-
-
-_EMPTY_PROOF: tuple[Any, ...] = (
-    0,
-    0,
-    0,
-    (0, bytes(32), bytes(32)),
-    (0, bytes(32), bytes(32)),
-    0,
-    bytes(32),
-    [],
-    [],
-    [],
-    [],
-)
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    """A decoded struct: web3 gives a mapping."""
-    return value if isinstance(value, Mapping) else {}
-
-
-_QUESTION_FIELDS: tuple[str, ...] = next(
-    tuple(str(part["name"]) for part in field["components"])
-    for entry in artifact("Adjudicator")["abi"]
-    if entry["type"] == "event" and entry["name"] == "CaseOpened"
-    for field in entry["inputs"]
-    if field["name"] == "question"
-)
+        return abi.by_name(abi.function(contract, function, len(arguments)).outputs[0], values)

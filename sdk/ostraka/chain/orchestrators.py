@@ -94,12 +94,6 @@ class Orchestrators(Contracts):
         """As it was last announced; it is in events only. Empty for an account that never registered."""
         return self._said_endpoints().get(account, "")
 
-    def orchestrator_endpoints(self) -> dict[str, str]:
-        """Where those that are Active answer, by account: two requests."""
-        active = self.active_orchestrators()
-        said = self._said_endpoints() if active else {}
-        return {account: said[account] for account in active if account in said}
-
     def _said_endpoints(self) -> dict[str, str]:
         said = self._events(ev.OrchestratorRegistered, ev.OrchestratorEndpointChanged)
         return {e.account: e.endpoint.rstrip("/") for e in said}  # type: ignore[attr-defined]
