@@ -15,6 +15,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import msgspec
+
 from ostraka.types import BlockSpan, NodeId
 
 MODEL = "smollm2-135m-instruct"
@@ -116,7 +118,9 @@ def costs_now(board: Any, shape: Any) -> Any:
     from ostraka_orchestrator.roster import connect, profile
 
     beats = board.heartbeats()
-    nodes, links, home = connect([profile(beats[i], f"operator{i}") for i in sorted(beats)], beats)
+    # One request at a time: who is busy now is busy with what was measured last.
+    idle = {i: msgspec.structs.replace(beat, busy=0) for i, beat in beats.items()}
+    nodes, links, home = connect([profile(idle[i], f"operator{i}") for i in sorted(idle)], idle)
     return Costs(shape, tuple(nodes), links, Ends(region=home))
 
 
@@ -140,12 +144,8 @@ def seconds(costs: Any, spans: Spans) -> float:
 
 def serve(board: Any, model_id: bytes, spans: Spans) -> None:
     """Has exactly these nodes serve; those that are not named keep blocks that no route of these can use."""
-    beats = board.heartbeats()
-    for node_id in beats:
-        if node_id in spans:
-            board.set_placement(node_id, model_id.hex(), spans[node_id].start, spans[node_id].stop)
-        else:
-            board.redis.delete(f"ostraka:placement:{node_id}")
+    for node_id, span in spans.items():
+        board.set_placement(node_id, model_id.hex(), span.start, span.stop)
     due = {i: (model_id.hex(), s.start, s.stop) for i, s in spans.items()}
     await_true(lambda: all((b := board.heartbeats().get(i)) is not None and b.span == span for i, span in due.items()))
 

@@ -40,6 +40,7 @@ class Heartbeat(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     simd: str = ""
     threads: int = 1
     busy: int = 0
+    step_us: int = 0  # what a position takes here beside its blocks, however many they are
     links: list[
         tuple[int, int, int]
     ] = []  # (node, latency in µs, bytes per second): what this node has measured of late

@@ -32,8 +32,8 @@ def profile(beat: Heartbeat, operator: str, stake: float = 1.0) -> NodeProfile:
 def connect(nodes: Sequence[NodeProfile], beats: Mapping[int, Heartbeat]) -> tuple[list[NodeProfile], Links, int]:
     """The nodes with their regions, the links between these, and the requester's region, to which all are equally near.
 
-    A step's answer comes back the way it went, so a hop's latency is twice the way's. Before anything is measured all links are alike, so
-    they decide nothing.
+    A step's answer comes back the way it went, so a hop's latency is twice the way's; what a node takes for a step beside its blocks counts
+    as part of every way to it. Before anything is measured all links are alike, so they decide nothing.
     """
     place = {int(n.node_id): at for at, n in enumerate(nodes)}
     probes = [
@@ -50,6 +50,9 @@ def connect(nodes: Sequence[NodeProfile], beats: Mapping[int, Heartbeat]) -> tup
     links = Links.probed(home + 1, probes, UNKNOWN)
     links.latency_s[home, :] = links.latency_s[:, home] = 0.0
     links.bytes_per_s[home, :] = links.bytes_per_s[:, home] = np.inf
+    if nodes:
+        steps = np.bincount(regions, weights=[beats[n.node_id].step_us for n in nodes]) / np.bincount(regions)
+        links.latency_s[:, :home] += steps * 1e-6
     return [replace(n, region=region) for n, region in zip(nodes, regions, strict=True)], links, home
 
 

@@ -53,6 +53,7 @@ def test_a_registered_node_is_heard():
         (signed(time=NOW + 31), BadFrame, "clock"),
         (signed(speed=0), BadFrame, "speed"),
         (signed(memory_bytes=-1), BadFrame, "memory_bytes"),
+        (signed(step_us=-1), BadFrame, "step_us"),
         (signed(surprise=1), BadFrame, "surprise"),
     ],
 )

@@ -34,6 +34,15 @@ def test_a_hop_is_what_was_measured_there_and_back_and_an_unmeasured_one_is_poor
     assert not links.latency_s[home].any()
 
 
+def test_what_a_step_takes_beside_the_blocks_lies_on_every_way_to_a_node_and_not_on_the_way_back():
+    found = beats(beat(1, [(2, 2_000, 10**7)], step_us=500), beat(2, [(1, 2_000, 10**7)], step_us=3_000))
+    nodes, links, home = connect(profiles(found), found)
+    a, b = (n.region for n in nodes)
+    assert (links.latency_s[a, b], links.latency_s[b, a]) == (pytest.approx(0.007), pytest.approx(0.0045))
+    assert links.latency_s[home].tolist() == pytest.approx([0.0005, 0.003, 0])
+    assert not links.latency_s[:, home].any()
+
+
 def test_what_is_said_of_strangers_and_of_oneself_is_passed_over():
     found = beats(beat(1, [(1, 1, 1), (77, 1, 1)]), beat(2))
     nodes, links, _ = connect(profiles(found), found)

@@ -83,6 +83,11 @@ class Node:
         """Multiply–adds per second that its blocks have shown; None before they have."""
         return self._runner.speed if self._runner else None
 
+    @property
+    def step_s(self) -> float:
+        """Seconds that a step takes here beside its blocks."""
+        return self._runner.step_s if self._runner else 0.0
+
     def stop_serving(self) -> None:
         """Gives the weights back. Sessions are refused until the next `serve_stage`; there must be none."""
         assert not self._sessions

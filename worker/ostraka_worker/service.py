@@ -194,6 +194,7 @@ class Service:
                 "endpoint": self.endpoint,
                 "memory_bytes": self.config.memory_bytes,
                 "speed": int(self.node.speed or self.speed),  # what its blocks have shown, before that the start-up's
+                "step_us": round(self.node.step_s * 1e6),
                 "time": int(time.time()),
                 "span": span,
                 "kernel": self.kernel.name,

@@ -108,20 +108,25 @@ class Runner:
     def __init__(self, stage: StageLike, executor: Executor) -> None:
         self.stage = stage
         self._executor = executor
-        self._seconds: deque[float] = deque(maxlen=STEPS_KEPT)
+        self._steps: deque[tuple[float, float]] = deque(maxlen=STEPS_KEPT)  # seconds in the blocks, and besides
         # Inferences of unlike sizes say nothing of speed: the manifest's work is that of the largest.
         self._measures = not getattr(stage.manifest.arch, "dims", None)
 
     @property
     def speed(self) -> float | None:
-        """Multiply–adds per second of the last few positions that came alone (their median), with all that a step takes here besides.
+        """Multiply–adds per second in the blocks, of the last few positions that came alone (their median).
 
         None before a handful have, and for a span of next to no work, which says nothing about others.
         """
         work = self.stage.manifest.work_of(BlockSpan(self.stage.start, self.stage.stop))
-        if len(self._seconds) < STEPS_NEEDED or work < LEAST_WORK:
+        if len(self._steps) < STEPS_NEEDED or work < LEAST_WORK:
             return None
-        return float(work / np.median(self._seconds))
+        return float(work / np.median([computing for computing, _ in self._steps]))
+
+    @property
+    def step_s(self) -> float:
+        """Seconds that such a position took here beside its blocks, however many these are: unpacking, digests, a change of threads."""
+        return float(np.median([besides for _, besides in self._steps])) if self._steps else 0.0
 
     async def step(
         self, session: Session, position: int, tokens: Sequence[int] | None, rows: Rows | None, sample_from: int
@@ -134,14 +139,14 @@ class Runner:
             state = session.state.step(position, count)
             incoming = token_digests(tokens) if tokens is not None else row_digests(rows)  # type: ignore[arg-type]
             loop = asyncio.get_running_loop()
-            result = await loop.run_in_executor(
+            result, computing = await loop.run_in_executor(
                 self._executor, self._compute, session, position, tokens, rows, sample_from
             )
             session.state = state  # not before: rows that the engine refuses leave the session as it was
             session.inputs.append(incoming)
             session.outputs.append(result.digests)
             if count == 1 and self._measures:
-                self._seconds.append(time.perf_counter() - began)
+                self._steps.append((computing, time.perf_counter() - began - computing))
             if session.next_peer is None:
                 session.answer = getattr(result, "outputs", b"")
                 return [int(t) for t in result.tokens], result.digests
@@ -153,6 +158,7 @@ class Runner:
             return reply.tokens, np.concatenate([result.digests, behind], axis=1)
 
     def _compute(self, session: Session, position: int, tokens: object, rows: object, sample_from: int):  # type: ignore[no-untyped-def]
+        began = time.perf_counter()
         result = self.stage.step(  # type: ignore[attr-defined]
             session.id,
             position,
@@ -160,7 +166,7 @@ class Runner:
             rows,
             sample_from,
         )
-        return session.fault.apply(result, session.assignment.job_id)
+        return session.fault.apply(result, session.assignment.job_id), time.perf_counter() - began
 
     async def receive(self, session: Session, message: Step) -> StepReply:
         """A step from the previous stage."""
