@@ -88,3 +88,27 @@ def test_jurors_clear_an_honest_node_that_two_thieves_outvoted(tmp_path):
         )
         assert court.token_balance(signer) == network.spec.signer_funds
         assert sum(ledger(network).values()) == sum(before.values())
+
+
+def test_jurors_judge_an_inference_by_what_the_honest_node_shows_them(tmp_path):
+    """An encoder: its inputs are no tokens, so jurors ask the parties, and the one that is right shows what went in."""
+    thief = NodeSpec(memory_mb=60, fault="tamper-activation")
+    nodes = (thief, NodeSpec(memory_mb=60), thief, *JURORS)
+    spec = DevnetSpec(folder=tmp_path, cache=cache_folder(), model="all-minilm-l6-v2", nodes=nodes)
+    with Devnet(spec) as network, Client(network.profile) as client:
+        court = Court(client.web3, client.deployment)
+        before = ledger(network)
+        answer = client.embed("all-minilm-l6-v2", ["A cat sits on the mat."])
+        assert len(answer.verification.agreeing) == 2, "the thieves"
+        job_id = answer.job_id
+        honest = network.nodes[1]
+        accused = next(
+            r for r in range(3) if [s.node_id for s in court.committed_stages(job_id, r)] == [honest.node_id]
+        )
+        until(lambda: court.dispute(job_id, accused).state is DisputeState.SETTLED, 80)
+        assert [s.vote for s in court.seats(dispute_id(job_id, accused), 0)] == [Verdict.WINNER_GUILTY] * 3
+        thieves = [network.nodes[0].node_id, network.nodes[2].node_id]
+        until(lambda: all(court.node(t).status is NodeStatus.JAILED for t in thieves), 20)
+        assert court.node(honest.node_id).status is NodeStatus.ACTIVE
+        assert court.owed(honest.operator) > 0
+        assert sum(ledger(network).values()) == sum(before.values())

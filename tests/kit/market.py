@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
+from ostraka.chain.court_views import DisputeState
 from ostraka.chain.job_log import JobFacts
 from ostraka.chain.transactions import Mined
 from ostraka.chain.views import JobView, NodeView
@@ -28,6 +30,7 @@ class FakeMarket:
     revealed: set[tuple[int, int]] = field(default_factory=set)
     sent: list[tuple] = field(default_factory=list)
     free: int = 10**30
+    disputed: dict[tuple[int, int], SimpleNamespace] = field(default_factory=dict)  # by job and replica that lost
     turns: set[tuple[str, int]] = field(default_factory=set)  # (orchestrator, second of submission)
 
     def add_job(self, job_id: int, model_id: bytes, input_digest: bytes, replicas: int = 3, **changes) -> None:
@@ -95,6 +98,9 @@ class FakeMarket:
 
     def is_revealed(self, job_id: int, replica: int) -> bool:
         return (job_id, replica) in self.revealed
+
+    def dispute(self, job_id: int, loser: int) -> SimpleNamespace:
+        return self.disputed.get((job_id, loser), SimpleNamespace(state=DisputeState.NONE, loser=loser, winner=0))
 
     def commit(self, *arguments):
         return ("commit", *arguments)

@@ -149,7 +149,7 @@ class Lead:
             salt=salt,
             terms=session.terms.encode(),
         )
-        self.records.save(record, digests)
+        self.records.save(record, digests, session.given)
 
     # ── reveal ──
 

@@ -10,9 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
-
-from ostraka.chain import Market
+from ostraka.chain import Court
 from ostraka.chain.job_log import JobFacts
 from ostraka.chain.orchestrators import ANYBODY
 from ostraka.chain.remember import Remembered
@@ -28,23 +26,18 @@ from ostraka.wire.messages import (
     Attested,
     Close,
     Done,
-    GetProducts,
-    GetTrace,
     Message,
     Open,
     Probe,
-    Products,
     Route,
     Run,
     Step,
     StepReply,
     Token,
-    Trace,
     Truncate,
-    decode,
-    pack_digests,
 )
 from ostraka.wire.session import SessionState
+from ostraka_worker.archive import Archive
 from ostraka_worker.attest import Identity, attest
 from ostraka_worker.faults import Fault
 from ostraka_worker.lead import Lead
@@ -60,12 +53,13 @@ LOCK_S, FREE_S = 60.0, 2.0  # how long what a job locks, and what stake is free,
 class Node:
     """One serving node. `serve_stage` gives it weights; before that it refuses sessions."""
 
-    def __init__(self, identity: Identity, market: Market, records: Records, lead: Lead, fault: Fault) -> None:
+    def __init__(self, identity: Identity, market: Court, records: Records, lead: Lead, fault: Fault) -> None:
         self.identity = identity
         self.market = market
         self.records = records
         self.fault = fault
         self.lead = lead
+        self.archive = Archive(market, records, fault)
         self.model_id: bytes | None = None
         self.borders = 0
         self._runner: Runner | None = None
@@ -101,8 +95,7 @@ class Node:
             Truncate: self.truncate,
             Attest: self.attest,
             Close: self.close,
-            GetTrace: self.get_trace,
-            GetProducts: self.get_products,
+            **self.archive.unary,
             Probe: self.probe,
         }
 
@@ -269,33 +262,13 @@ class Node:
             salt=message.salt,
             terms=session.terms.encode(),
         )
-        await asyncio.to_thread(self.records.save, record, digests)
+        await asyncio.to_thread(self.records.save, record, digests, session.given)
         return answer
 
     async def run(self, message: Run) -> AsyncIterator[Token | Done]:
         """The orchestrator asks this node to lead a replica."""
         async for event in self.lead.run(self, message):
             yield event
-
-    async def get_trace(self, message: GetTrace) -> Trace:
-        """Public once the replica has revealed; before that it would let others copy the root."""
-        if self.fault.withholds(message.job_id):
-            raise UnknownJob(f"job {message.job_id}: what trace?")
-        record = self.records.load(message.job_id, message.replica)
-        digests = self.records.digests(message.job_id, message.replica)
-        if record is None or digests is None:
-            raise UnknownJob(f"job {message.job_id} replica {message.replica}: this node took no part in it")
-        if not await asyncio.to_thread(self.market.is_revealed, message.job_id, message.replica):
-            raise BadSignature(f"job {message.job_id} replica {message.replica}: not revealed yet")
-        packed = pack_digests(np.asarray(digests))
-        return Trace(record.tokens, len(digests), digests.shape[1], packed, record.terms)
-
-    async def get_products(self, message: GetProducts) -> Products:
-        """What this node posted for a stage that it is accused of; public, because it is there to be checked."""
-        kept = await asyncio.to_thread(self.records.products, message.dispute_id, message.side)
-        if kept is None:
-            raise UnknownJob(f"dispute {message.dispute_id}: this node has posted no products for side {message.side}")
-        return decode(kept, Products)
 
     async def probe(self, message: Probe) -> Ack:
         """A peer measures the way to this node."""

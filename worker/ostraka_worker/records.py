@@ -47,11 +47,14 @@ class Records:
     def _folder(self, job_id: int, replica: int) -> Path:
         return self._root / f"{job_id}-{replica}"
 
-    def save(self, record: Record, digests: Digests | None = None) -> None:
+    def save(self, record: Record, digests: Digests | None = None, values: bytes = b"") -> None:
+        """`values` are what went into this node's stage, where the job is an inference: a disputed one cannot be recomputed without."""
         folder = self._folder(record.job_id, record.replica)
         folder.mkdir(parents=True, exist_ok=True)
         if digests is not None:
             np.save(folder / "digests.npy", digests, allow_pickle=False)
+        if values:
+            _write(folder / "values", values)
         _write(folder / "record", msgspec.msgpack.encode(record))
 
     def load(self, job_id: int, replica: int) -> Record | None:
@@ -65,6 +68,12 @@ class Records:
             found: Digests = np.load(self._folder(job_id, replica) / "digests.npy", allow_pickle=False)
             return found
         except (OSError, ValueError):
+            return None
+
+    def values(self, job_id: int, replica: int) -> bytes | None:
+        try:
+            return (self._folder(job_id, replica) / "values").read_bytes()
+        except OSError:
             return None
 
     # ── before the court ──

@@ -32,6 +32,7 @@ from ostraka.wire.messages import (
 )
 from ostraka.wire.sampling import Sampling
 from ostraka.wire.session import SessionState
+from ostraka.wire.tensor_input import TensorTerms
 from ostraka_worker.drive import DigestLog
 from ostraka_worker.faults import Fault
 
@@ -71,6 +72,7 @@ class Session:
     inputs: DigestLog = field(default_factory=DigestLog)  # [N, 1, 32]
     outputs: DigestLog = field(default_factory=DigestLog)  # [N, stop - start, 32]
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    given: bytes = b""  # packed values that came in, where the job is an inference
     answer: bytes = b""  # packed outputs, where the job is an inference and they are known
     bytes_sent: int = 0
     touched: float = 0.0  # when the last message came, by the event loop's clock
@@ -144,6 +146,8 @@ class Runner:
             )
             session.state = state  # not before: rows that the engine refuses leave the session as it was
             session.inputs.append(incoming)
+            if rows is not None and isinstance(session.terms, TensorTerms):
+                session.given = rows.tobytes()
             session.outputs.append(result.digests)
             if count == 1 and self._measures:
                 self._steps.append((computing, time.perf_counter() - began - computing))

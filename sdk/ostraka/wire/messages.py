@@ -159,6 +159,20 @@ class Trace(Message, frozen=True):
     terms: bytes = b""
 
 
+class GetValues(Message, frozen=True):
+    """Anyone → node: what went into its stage of an inference, while a pinpoint of this job (against replica `loser`) is open."""
+
+    job_id: int
+    replica: int
+    loser: int
+
+
+class Values(Message, frozen=True):
+    """Packed values; their digest stands in the trace."""
+
+    packed: bytes
+
+
 class GetProducts(Message, frozen=True):
     """Anyone → accused node: the products whose root it posted for a side of a dispute."""
 

@@ -129,6 +129,10 @@ class Auditor:
             raise Unavailable(f"job {job_id}: no node gives the terms it was computed under")
         stop = (stages[-1] if pick is None else stages[pick % len(stages)]).stop
         manifest = self.workshop.manifest(job.model_id)
+        if not isinstance(manifest, Manifest):
+            raise Unavailable(
+                f"model {manifest.name}: what goes into it is shown to judges only, so nobody can audit it"
+            )
         load = self.workshop.load(manifest)
         wrong = first_wrong_digest(manifest, load, self.workshop.kernel, trace.digests, trace.terms, stop)
         if wrong is None:

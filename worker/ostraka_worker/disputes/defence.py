@@ -135,7 +135,7 @@ class Defence:
     def _post(self, dispute: DisputeView, case: CaseView, side: Side, question: Question) -> None:
         """Only under a root that is the model's: under another, right products could look wrong."""
         found = self.workshop.replay(question)
-        if found is None or not self._provable(case):
+        if found is None or found.tap is None or not self._provable(case):
             return
         claims = products_of(found.tap)
         if not claims:
@@ -147,9 +147,11 @@ class Defence:
         self._send(dispute, f"posted {len(claims)} products", call)
 
     def _check(self, dispute: DisputeView, case: CaseView, side: Side, question: Question) -> None:
-        if (case.dispute_id, side) in self._checked or not self._provable(case):
+        if (case.dispute_id, side) in self._checked:
             return
         found = self.workshop.replay(question)
+        if found is None or found.tap is None or not self._provable(case):
+            return
         replica = dispute.loser if side is Side.LOSER else dispute.winner
         stages = self.court.committed_stages(dispute.job_id, replica)
         node = next(s.node_id for s in stages if s.start <= case.block < s.stop)
@@ -158,8 +160,6 @@ class Defence:
             message = peer.call(GetProducts(case.dispute_id, int(side)), Products, PRODUCTS_TIMEOUT_S)
         finally:
             peer.close()
-        if found is None:
-            return
         weights = [matrix.weight for matrix in found.tap.matrices]
         claims = unpack_products(message, weights)
         if not claims or products_root(claims) != self.court.posted_root(case.dispute_id, side):

@@ -29,10 +29,13 @@ _SESSION = b"replay"
 
 @dataclass(frozen=True)
 class Replay:
-    """What the disputed block gives at the disputed position: the digest of its output, and what it multiplied for it."""
+    """What the disputed block gives at the disputed position: the digest of its output, and what it multiplied for it.
+
+    `tap` is None where the model's weights are in no tree that products could be proved under.
+    """
 
     output: bytes
-    tap: TapKernel
+    tap: TapKernel | None = None
 
     def verdict(self, question: Question) -> Verdict:
         loser, winner = (self.output == stated for stated in (question.loser_output, question.winner_output))

@@ -10,11 +10,15 @@ from dataclasses import dataclass, field
 from ostraka.chain import Court
 from ostraka.chain.court_views import Question, Verdict
 from ostraka.client.traces import KeptTrace, fetch_trace, read_terms
+from ostraka.crypto.trace import Digests
 from ostraka.errors import OstrakaError, Unavailable
-from ostraka.model import MAX_MANIFEST_BYTES, Manifest, load_manifest
+from ostraka.model import MAX_MANIFEST_BYTES, AnyManifest, GraphManifest, Manifest, language_model, load_manifest
 from ostraka.store import ContentStore, cid_of_digest
 from ostraka.types import JobId
+from ostraka.wire.grpc_transport import BlockingPeer
+from ostraka.wire.messages import GetValues, Values
 from ostraka_worker.disputes.replay import Replay, fits, replay
+from ostraka_worker.disputes.replay_graph import border_of, replay_graph
 from ostraka_worker.disputes.weights import WeightTree, weight_tree
 from ostraka_worker.engine.span import Load
 from ostraka_worker.kernels.gemm import Kernel
@@ -31,27 +35,22 @@ class Workshop:
     store: ContentStore
     kernel: Kernel
     records: Records
-    _manifests: dict[bytes, Manifest] = field(default_factory=dict)
+    _manifests: dict[bytes, AnyManifest] = field(default_factory=dict)
     _trees: dict[bytes, WeightTree] = field(default_factory=dict)
     _replays: dict[Question, Replay | None] = field(default_factory=dict)
 
-    def manifest(self, model_id: bytes) -> Manifest:
+    def manifest(self, model_id: bytes) -> AnyManifest:
         if model_id not in self._manifests:
             data = self.store.get(cid_of_digest(model_id), max_bytes=MAX_MANIFEST_BYTES)
-            manifest = load_manifest(data)
-            if not isinstance(manifest, Manifest):
-                raise Unavailable(
-                    f"model {manifest.name}: only blocks of language models can be recomputed row by row so far"
-                )
-            self._manifests[model_id] = manifest
+            self._manifests[model_id] = load_manifest(data)
         return self._manifests[model_id]
 
-    def load(self, manifest: Manifest) -> Load:
+    def load(self, manifest: AnyManifest) -> Load:
         return lambda index: self.store.get(manifest.blocks[index].cid, max_bytes=manifest.blocks[index].bytes)
 
     def tree(self, model_id: bytes) -> WeightTree:
         if model_id not in self._trees:
-            manifest = self.manifest(model_id)
+            manifest = language_model(self.manifest(model_id))
             self._trees[model_id] = weight_tree(manifest, self.load(manifest))
         return self._trees[model_id]
 
@@ -63,30 +62,61 @@ class Workshop:
     def replay(self, question: Question) -> Replay | None:
         if question not in self._replays:
             began = time.monotonic()
-            manifest, trace = self.manifest(question.model_id), self._history(question)
+            found = self._recompute(question)
             name = f"job {question.job_id} replica {question.loser}"
-            found = replay(
-                manifest,
-                self.load(manifest),
-                self.kernel,
-                question,
-                trace.digests,
-                trace.terms,
-                lambda text: log.warning("%s: %s", name, text),
-            )
             log.info("%s: block %d recomputed in %.1f s", name, question.block, time.monotonic() - began)
             while len(self._replays) >= KEPT_REPLAYS:
                 self._replays.pop(next(iter(self._replays)))
             self._replays[question] = found
         return self._replays[question]
 
+    def _recompute(self, question: Question) -> Replay | None:
+        manifest, trace = self.manifest(question.model_id), self._history(question)
+        load = self.load(manifest)
+
+        def tell(text: str) -> None:
+            log.warning("job %d replica %d: %s", question.job_id, question.loser, text)
+
+        if isinstance(manifest, GraphManifest):
+            borders = trace.digests[question.position]
+            packed = self._values(question, borders[: question.block + 1])
+            return replay_graph(manifest, load, self.kernel, question, borders, packed, tell)
+        return replay(manifest, load, self.kernel, question, trace.digests, trace.terms, tell)
+
+    def _values(self, question: Question, borders: Digests) -> bytes:
+        """What crossed one of the borders before the disputed block: this node's own, or what a node of either side shows."""
+        for replica in (question.loser, question.winner):
+            kept = self.records.values(question.job_id, replica)
+            if kept is not None and border_of(borders, kept) is not None:
+                return kept
+        for replica in (question.loser, question.winner):
+            stages = self.court.committed_stages(question.job_id, replica)
+            for stage in reversed([s for s in stages if s.start <= question.block]):  # the nearest first
+                peer = BlockingPeer(self.court.endpoint(stage.node_id))
+                try:
+                    asked = GetValues(question.job_id, replica, question.loser)
+                    shown = peer.call(asked, Values, TRACE_TIMEOUT_S).packed
+                    if border_of(borders, shown) is not None:
+                        return shown
+                    log.warning("job %d: node %d shows other values than the trace's", question.job_id, stage.node_id)
+                except OstrakaError as error:
+                    log.info("job %d: node %d: %s", question.job_id, stage.node_id, error)
+                finally:
+                    peer.close()
+        raise Unavailable(
+            f"job {question.job_id}: no node of replicas {question.loser} and {question.winner} shows values"
+        )
+
     def _history(self, question: Question) -> KeptTrace:
         input_digest = self.court.job(JobId(question.job_id)).input_digest
+        is_text = isinstance(
+            self.manifest(question.model_id), Manifest
+        )  # an inference draws nothing, so its terms tell nothing
         best: KeptTrace | None = None
         for trace in self._traces(question, input_digest):
             if fits(question, trace.digests, input_digest):
                 best = trace
-                if trace.terms is not None:
+                if trace.terms is not None or not is_text:
                     break
         if best is None:
             raise Unavailable(
