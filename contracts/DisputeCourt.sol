@@ -73,7 +73,7 @@ contract DisputeCourt is TraceProofs {
         else if (entry.state > DisputeState.Responding) revert WrongDisputeState(jobId, loser, entry.state);
         uint16 border = _firstWrong(seen, proof);
         uint16 blockIndex = border == 0 ? 0 : border - 1;
-        uint40 deadline = uint40(block.timestamp) + _params.at(seen.epoch).responseWindowSeconds;
+        uint40 deadline = uint40(block.timestamp) + _windowOf(seen.epoch);
 
         if (entry.state != DisputeState.None) _returnConflictBond(entry, _bond(seen));
         entry.challenger = msg.sender;
@@ -92,10 +92,10 @@ contract DisputeCourt is TraceProofs {
         _checkChallengeOpen(jobId, entry, seen);
         if (entry.withheld >> winner & 1 == 1) revert AlreadyWithheld(jobId, winner);
 
-        IParams.Set memory params = _params.at(seen.epoch);
-        uint256 bond = PayoutLib.bps(seen.stageLock, params.bondBps);
+        (uint32 window, uint16 bondBps) = _params.disputes(seen.epoch);
+        uint256 bond = PayoutLib.bps(seen.stageLock, bondBps);
         entry.challenger = msg.sender;
-        entry.deadline = uint40(block.timestamp) + params.responseWindowSeconds;
+        entry.deadline = uint40(block.timestamp) + window;
         entry.state = DisputeState.Opened;
         entry.winner = winner;
         entry.paramSet = seen.epoch;
@@ -108,7 +108,7 @@ contract DisputeCourt is TraceProofs {
         Entry storage entry = _running(jobId, loser, DisputeState.Opened);
         if (msg.sender != entry.challenger) revert NotChallenger(msg.sender, entry.challenger);
 
-        uint32 window = _params.at(entry.paramSet).responseWindowSeconds;
+        uint32 window = _windowOf(entry.paramSet);
         entry.challengerUsed = uint32(window + block.timestamp - entry.deadline);
         entry.deadline = uint40(block.timestamp) + window - entry.respondentUsed;
         entry.state = DisputeState.Responding;
@@ -134,7 +134,7 @@ contract DisputeCourt is TraceProofs {
             _checkRow(winner, winnerResult, entry.position, previous, digests, proof, uint256(seen.blocks) + 1);
         }
 
-        uint32 window = _params.at(seen.epoch).responseWindowSeconds;
+        uint32 window = _windowOf(seen.epoch);
         entry.respondentUsed = uint32(window + block.timestamp - entry.deadline);
         entry.deadline = uint40(block.timestamp) + window - entry.challengerUsed;
         entry.state = DisputeState.Opened;
@@ -280,7 +280,7 @@ contract DisputeCourt is TraceProofs {
 
     /// @inheritdoc IDisputeCourt
     function dispute(uint256 jobId, uint8 loser) external view returns (Dispute memory seen) {
-        Entry storage entry = _disputes[jobId][loser];
+        Entry memory entry = _disputes[jobId][loser];
         (DisputeState state, address contester) = (entry.state, entry.contester);
         bool conflicts = state == DisputeState.Opened || state == DisputeState.Responding;
         bool contests = state == DisputeState.Adjudicating || state == DisputeState.Resolved;
@@ -294,7 +294,7 @@ contract DisputeCourt is TraceProofs {
         seen.contester = contester;
         seen.position = entry.position;
         if (conflicts) {
-            uint32 window = _params.at(entry.paramSet).responseWindowSeconds;
+            uint32 window = _windowOf(entry.paramSet);
             seen.challengerSeconds = window - entry.challengerUsed;
             seen.respondentSeconds = window - entry.respondentUsed;
             seen.conflictBond = uint128(bondOf(jobId));
@@ -304,7 +304,7 @@ contract DisputeCourt is TraceProofs {
 
     /// @inheritdoc IDisputeCourt
     function bondOf(uint256 jobId) public view returns (uint256) {
-        return PayoutLib.bps(market.jobLockOf(jobId), _params.at(market.job(jobId).epoch).bondBps);
+        return _bond(market.standing(jobId, 0, 0));
     }
 
     // ── steps ──
@@ -335,7 +335,7 @@ contract DisputeCourt is TraceProofs {
             emit DisputeResolved(jobId, loser, entry.verdict);
         } else {
             entry.state = DisputeState.None;
-            entry.deadline = uint40(block.timestamp) + _params.at(seen.epoch).responseWindowSeconds;
+            entry.deadline = uint40(block.timestamp) + _windowOf(seen.epoch);
         }
         market.punish(jobId, winnerSealed.stages[0].nodeId, challenger);
     }
@@ -405,7 +405,12 @@ contract DisputeCourt is TraceProofs {
 
     /// @dev As `bondOf`, where the standing is at hand: a job keeps its lock, and a set of parameters never changes.
     function _bond(IJobs.Standing memory seen) private view returns (uint256) {
-        return PayoutLib.bps(seen.stageLock, _params.at(seen.epoch).bondBps);
+        (, uint16 bondBps) = _params.disputes(seen.epoch);
+        return PayoutLib.bps(seen.stageLock, bondBps);
+    }
+
+    function _windowOf(uint8 paramSet) private view returns (uint32 window) {
+        (window,) = _params.disputes(paramSet);
     }
 
     /// @dev The job's; later where a winner let its clock run out and another may be asked.

@@ -58,6 +58,12 @@ contract Params is IParams, Ownable2Step {
     }
 
     /// @inheritdoc IParams
+    function disputes(uint8 epoch) external view returns (uint32 responseWindowSeconds, uint16 bondBps) {
+        Set storage set = _sets[epoch];
+        return (set.responseWindowSeconds, set.bondBps);
+    }
+
+    /// @inheritdoc IParams
     function current() external view returns (Set memory) {
         return _sets[_terms.epoch];
     }

@@ -51,6 +51,9 @@ interface IParams {
     /// @notice What paying a job needs of its set.
     function fees(uint8 epoch) external view returns (uint16 protocolFeeBps, uint16 orchestratorFeeBps);
 
+    /// @notice What most steps of a dispute need of their job's set.
+    function disputes(uint8 epoch) external view returns (uint32 responseWindowSeconds, uint16 bondBps);
+
     /// @notice The set in force.
     function current() external view returns (Set memory);
 

@@ -1,7 +1,7 @@
 """What each step costs, against contracts/gas-snapshot.json and the ceilings below: more than a tenth above either fails.
 
-`tools/contracts/test.sh --gas` writes the snapshot. Gas of whole transactions, less what a transfer of the token takes where
-one happens. One stage a replica, three replicas, on accounts that have been paid before.
+`tools/contracts/test.sh --gas` writes the snapshot. Gas of whole transactions, less what the transaction's own trace says that a
+transfer of the token takes where one happens. One stage a replica, three replicas, on accounts that have been paid before.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 from world import epochs, inbox, judges
+from world.gas import bare
 from world.market import BLOCKS, MODEL, OSTR, STAKE, World, honest
 from world.signing import sign
 from world.trace import Trace, result_hash, sha
@@ -38,7 +39,6 @@ CEILINGS = {
 ABOVE = {
     "register_stake",
     "claim_shard",
-    "submit_job",
     "commit",
     "finalize3",
     "signed_settlement_total",
@@ -47,13 +47,13 @@ ABOVE = {
 LONG = 1024
 
 
-def one_job(world: World, transfer: int) -> dict[str, int]:
+def one_job(world: World) -> dict[str, int]:
     """Gas by step; a commit's and a reveal's is that of the dearest of the three."""
     job = world.submit()
     commits = [job.commit(i, nodes=[world.serving[i]]).gas_used for i in range(3)]
     reveals = [job.reveal(i).gas_used for i in range(3)]
     gas = {
-        "submit_job": job.submit_gas - transfer,
+        "submit_job": bare(job.sent, world.token),
         "commit": max(commits),
         "reveal": max(reveals),
         "finalize3": job.finalize().gas_used,
@@ -61,7 +61,7 @@ def one_job(world: World, transfer: int) -> dict[str, int]:
     return gas | {"job3_total": gas["submit_job"] + sum(commits) + sum(reveals) + gas["finalize3"]}
 
 
-def signed(world: World, transfer: int) -> int:
+def signed(world: World) -> int:
     job = world.submit()
     replicas = [job.plan(i, nodes=[world.serving[i]]) for i in range(3)]
     result = honest().result
@@ -69,10 +69,10 @@ def signed(world: World, transfer: int) -> int:
     keys = [world.requester, world.orchestrator, *[r.lead for r in replicas]]
     stages, signatures = [r.stages for r in replicas], [sign(key.key, message) for key in keys]
     settled = world.settlement.settleSigned(job.id, result, stages, signatures, world.stranger.pays)
-    return job.submit_gas - transfer + settled.gas_used
+    return bare(job.sent, world.token) + settled.gas_used
 
 
-def dispute(world: World, transfer: int) -> dict[str, int]:
+def dispute(world: World) -> dict[str, int]:
     """Over two traces of 1024 positions."""
     model = sha(b"a long model")
     world.publish(model, max_units=LONG, price=10**12)
@@ -89,35 +89,31 @@ def dispute(world: World, transfer: int) -> dict[str, int]:
     job.reveal_all()
     job.finalize()
     world.fund(world.challenger, OSTR, world.court)
-    opened = world.court.conflict(job.id, 2, 0, world.challenger.pays).gas_used
+    opened = bare(world.court.conflict(job.id, 2, 0, world.challenger.pays), world.token)
     world.court.ask(job.id, 2, 0, world.challenger.pays)
     job = world.submit(model=model, max_units=LONG, price_cap=3 * LONG * 10**12)
     for i, trace in enumerate((right, right, right.wrong_at(700, 3))):
         job.commit(i, trace, nodes=[world.serving[i]])
     job.reveal_all()
     job.finalize()
-    return {"conflict": opened - transfer, "pinpoint_1024": job.pinpoint(2, 0, 700).gas_used}
+    return {"conflict": opened, "pinpoint_1024": job.pinpoint(2, 0, 700).gas_used}
 
 
 def measure(world: World) -> dict[str, int]:
     world.fund(world.stranger, 3 * STAKE, world.vault)
-    world.fund(world.challenger, 2)
-    world.token.approve(world.stranger.address, 2**256 - 1, world.challenger.pays)
-    moved = world.token.transferFrom(world.challenger.address, world.requester.address, 1, world.stranger.pays)
-    transfer = moved.gas_used - 21_000
-    registered = world.register(world.stranger, world.spare_key, stake=STAKE).gas_used - transfer
-    added = world.vault.stake(STAKE, world.stranger.pays).gas_used - transfer
+    registered = bare(world.register(world.stranger, world.spare_key, stake=STAKE), world.token)
+    added = bare(world.vault.stake(STAKE, world.stranger.pays), world.token)
     claimed = world.shards.claim(world.nodes.nodeCount(), MODEL, 0, 4, world.stranger.pays).gas_used
     published = world.publish(sha(b"another manifest")).gas_used
-    one_job(world, transfer)
+    one_job(world)
     return {
         "register_stake": registered,
         "add_stake": added,
         "claim_shard": claimed,
         "publish_model": published,
-        "signed_settlement_total": signed(world, transfer),
-        **one_job(world, transfer),
-        **dispute(world, transfer),
+        "signed_settlement_total": signed(world),
+        **one_job(world),
+        **dispute(world),
         **inbox.measure(world),
         "leaf_4096": judges.measure(judges.JudgedWorld(world.project))["leaf_4096"],
         "epoch_per_job_at_128x3": epochs.measure(world),

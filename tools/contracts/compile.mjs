@@ -21,6 +21,7 @@ try {
 
 const settings = {
   optimizer: { enabled: true, runs: 200 },
+  viaIR: true,
   evmVersion: "shanghai", // Ganache has no later one
   metadata: { bytecodeHash: "none", appendCBOR: false }, // the same bytes wherever the sources lie
   outputSelection: { "*": { "*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object", "evm.deployedBytecode.immutableReferences"] } },

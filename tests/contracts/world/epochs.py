@@ -11,6 +11,7 @@ from eth_account.messages import SignableMessage, encode_typed_data
 from eth_utils import keccak
 
 from .actors import Actor, Node
+from .gas import bare
 from .market import (
     BLOCKS,
     JAIL,
@@ -156,8 +157,8 @@ class Epochs:
     def open(self, seats: int = 3, team: list[Node] | None = None, **changes) -> Epoch:
         team = team or self.team[:seats]
         order = self.order(seats, nodeIds=[node.id for node in team], **changes)
-        gas = self.send(order).gas_used
-        epoch = Epoch(self, order, digest(message(self.settler, order)), team, gas)
+        sent = self.send(order)
+        epoch = Epoch(self, order, digest(message(self.settler, order)), team, sent)
         self.ids.append(epoch.id)
         return epoch
 
@@ -200,7 +201,7 @@ class Epoch:
     order: tuple
     id: bytes
     team: list[Node]
-    open_gas: int
+    sent: object  # the transaction that opened it
     leaves: dict[int, list[bytes]] = field(default_factory=dict)
 
     @property
@@ -305,20 +306,19 @@ def measure(world: World) -> int:
     the four transfers of the token take.
     """
     epochs = Epochs(world, operators=3)
-    world.fund(world.challenger, 2)
-    plain = world.token.transfer(world.requester.address, 1, world.challenger.pays).gas_used - 21_000
     world.others.extend([epochs.vault.address, epochs.settler.address])
     steps = [steps_of_one(epochs) for _ in range(2)][-1]
     epochs.check_conserved()
-    return (sum(steps.values()) - plain * (1 + len(epochs.team))) // 128
+    return sum(steps.values()) // 128
 
 
 def steps_of_one(epochs: Epochs) -> dict[str, int]:
+    token = epochs.world.token
     epoch = epochs.open(jobs=128)
     return {
-        "open": epoch.open_gas,
+        "open": bare(epoch.sent, token),
         "commit": epoch.commit_all().gas_used,
         "reveal": epoch.reveal(0, 1, 2).gas_used,
         "settle": epoch.settle().gas_used,
-        "withdrawals": sum(epochs.settler.withdraw(node.operator.pays).gas_used for node in epoch.team),
+        "withdrawals": sum(bare(epochs.settler.withdraw(node.operator.pays), token) for node in epoch.team),
     }

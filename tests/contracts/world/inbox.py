@@ -54,7 +54,7 @@ def request(world: World, **changes) -> tuple:
 def as_job(world: World, sent, replicas: int = 1) -> Job:
     """The job that a consumer's transaction submitted, as the other tests handle jobs."""
     event = sent.events["JobSubmitted"]
-    return Job(world, event["jobId"], replicas, event["maxUnits"], event["deadline"], event["priceCap"], sent.gas_used)
+    return Job(world, event["jobId"], replicas, event["maxUnits"], event["deadline"], event["priceCap"], sent)
 
 
 def ask(world: World, consumer, callback_gas: int = CALLBACK_GAS, replicas: int = 1, **changes) -> Job:

@@ -155,7 +155,7 @@ class World:
         } | changes
         sent = self.market.submit(tuple(values.values()), self.requester.pays)
         job_id = sent.events["JobSubmitted"]["jobId"]
-        return Job(self, job_id, replicas, values["max_units"], values["deadline"], values["price_cap"], sent.gas_used)
+        return Job(self, job_id, replicas, values["max_units"], values["deadline"], values["price_cap"], sent)
 
     # ── looking at it ──
 
@@ -218,7 +218,7 @@ class Job:
     max_units: int
     deadline: int
     price_cap: int
-    submit_gas: int
+    sent: object  # the transaction that submitted it
     done: dict[int, Replica] = field(default_factory=dict)
 
     @property
