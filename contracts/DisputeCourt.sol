@@ -2,7 +2,6 @@
 pragma solidity 0.8.28;
 
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
 import {TraceProofs} from "./court/TraceProofs.sol";
@@ -14,6 +13,7 @@ import {IParams} from "./interfaces/IParams.sol";
 import {IOstrakaToken} from "./interfaces/IOstrakaToken.sol";
 import {AssignmentLib} from "./libraries/AssignmentLib.sol";
 import {PayoutLib} from "./libraries/PayoutLib.sol";
+import {SignatureLib} from "./libraries/SignatureLib.sol";
 
 /// @title See IDisputeCourt. Verdicts are carried out by the market, which holds the money.
 contract DisputeCourt is TraceProofs {
@@ -71,7 +71,7 @@ contract DisputeCourt is TraceProofs {
         IJobs.Standing memory seen = _standing(jobId, loser, proof.winner);
         if (entry.state == DisputeState.None) _checkChallengeOpen(jobId, entry, seen);
         else if (entry.state > DisputeState.Responding) revert WrongDisputeState(jobId, loser, entry.state);
-        uint16 border = _firstWrong(seen, proof);
+        uint16 border = _border(seen, proof);
         uint16 blockIndex = border == 0 ? 0 : border - 1;
         uint40 deadline = uint40(block.timestamp) + _windowOf(seen.epoch);
 
@@ -128,7 +128,8 @@ contract DisputeCourt is TraceProofs {
         Entry storage entry = _running(jobId, loser, DisputeState.Responding);
         uint8 winner = entry.winner;
         IJobs.Standing memory seen = _standing(jobId, loser, winner);
-        _checkResult(winner, seen.winnerResult, winnerResult);
+        (bytes32 revealed,) = market.resultsOf(jobId, winner, winner);
+        _checkResult(winner, revealed, winnerResult);
         // There is no such row: that the result says so is the answer.
         if (entry.position < winnerResult.units) {
             _checkRow(winner, winnerResult, entry.position, previous, digests, proof, uint256(seen.blocks) + 1);
@@ -163,7 +164,7 @@ contract DisputeCourt is TraceProofs {
         Entry storage entry = _running(jobId, loser, DisputeState.Pinpointed);
         if (proof.winner != entry.winner) revert NotWinner(jobId, proof.winner);
         IJobs.Standing memory seen = _standing(jobId, loser, proof.winner);
-        uint16 border = _firstWrong(seen, proof);
+        uint16 border = _border(seen, proof);
         // A token that was fed, an output that was stated: the traces themselves show who is wrong.
         if (border == 0 || border - 1 != entry.block) revert NothingToJudge(jobId, loser);
 
@@ -233,7 +234,7 @@ contract DisputeCourt is TraceProofs {
         }
         // What one winner said of its work afterwards is held against that one alone: else it could betray the others.
         if (!adjudicator.blamesRow(_idOf(jobId, loser))) revert WinnerNotGuilty(jobId, loser);
-        IJobs.Standing memory seen = market.standing(jobId, loser, winner);
+        IJobs.Standing memory seen = market.standing(jobId);
         if (winner >= 8 || seen.winners >> winner & 1 == 0) revert NotWinner(jobId, winner);
         _punishWinner(jobId, loser, entry, winner, winnerSealed);
     }
@@ -241,7 +242,7 @@ contract DisputeCourt is TraceProofs {
     /// @inheritdoc IDisputeCourt
     function forfeit(uint256 jobId, uint8 loser, IJobs.Sealed calldata loserSealed) external {
         Entry storage entry = _disputes[jobId][loser];
-        IJobs.Standing memory seen = _judgeable(jobId, loser, loser);
+        IJobs.Standing memory seen = _judgeable(jobId, loser);
         if (entry.state != DisputeState.None) revert WrongDisputeState(jobId, loser, entry.state);
         uint256 deadline = _challengeDeadline(entry, seen);
         if (block.timestamp < deadline) revert ChallengeStillOpen(jobId, deadline, block.timestamp);
@@ -304,7 +305,7 @@ contract DisputeCourt is TraceProofs {
 
     /// @inheritdoc IDisputeCourt
     function bondOf(uint256 jobId) public view returns (uint256) {
-        return _bond(market.standing(jobId, 0, 0));
+        return _bond(market.standing(jobId));
     }
 
     // ── steps ──
@@ -380,22 +381,23 @@ contract DisputeCourt is TraceProofs {
         view
         returns (IJobs.Standing memory seen)
     {
-        seen = _judgeable(jobId, loser, winner);
+        seen = _judgeable(jobId, loser);
         if (winner >= 8 || seen.winners >> winner & 1 == 0) revert NotWinner(jobId, winner);
     }
 
-    function _judgeable(uint256 jobId, uint8 loser, uint8 winner)
-        private
-        view
-        returns (IJobs.Standing memory seen)
-    {
-        seen = market.standing(jobId, loser, winner);
+    function _judgeable(uint256 jobId, uint8 loser) private view returns (IJobs.Standing memory seen) {
+        seen = market.standing(jobId);
         IJobs.JobState state = seen.state;
         if (state == IJobs.JobState.None) revert UnknownJob(jobId);
         bool agreed = state == IJobs.JobState.Agreed || state == IJobs.JobState.Disputed
             || state == IJobs.JobState.Overturned;
         if (!agreed) revert WrongJobState(jobId, state);
-        if (!seen.loserOutvoted) revert NotOutvoted(jobId, loser);
+        if (seen.outvoted >> loser & 1 == 0) revert NotOutvoted(jobId, loser);
+    }
+
+    function _border(IJobs.Standing memory seen, PinpointProof calldata proof) private view returns (uint16) {
+        (bytes32 lost, bytes32 won) = market.resultsOf(proof.jobId, proof.loser, proof.winner);
+        return _firstWrong(seen.blocks, lost, won, proof);
     }
 
     function _checkChallengeOpen(uint256 jobId, Entry storage entry, IJobs.Standing memory seen) private view {
@@ -480,7 +482,7 @@ contract DisputeCourt is TraceProofs {
             )
         );
         bytes32 digest = AssignmentLib.digestIn(address(market), structHash);
-        (address recovered,,) = ECDSA.tryRecover(digest, signature);
+        address recovered = SignatureLib.recover(digest, signature);
         if (recovered == address(0) || market.nodes().nodeEverOf(recovered) != receipt.nodeId) {
             revert BadReceiptSignature(receipt.nodeId, recovered);
         }

@@ -4,12 +4,14 @@ pragma solidity 0.8.28;
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 
+import {IEntries} from "./interfaces/IEntries.sol";
 import {IJobMarket} from "./interfaces/IJobMarket.sol";
 import {IOrchestrators} from "./interfaces/IOrchestrators.sol";
 import {IOstrakaToken} from "./interfaces/IOstrakaToken.sol";
 import {Entries} from "./access/Entries.sol";
 import {JobSettler} from "./JobSettler.sol";
 import {AssignmentLib} from "./libraries/AssignmentLib.sol";
+import {JobWord} from "./libraries/JobWordLib.sol";
 import {TraceLib} from "./libraries/TraceLib.sol";
 import {JobBook} from "./market/JobBook.sol";
 import {JobViews} from "./market/JobViews.sol";
@@ -73,43 +75,41 @@ contract JobMarket is JobViews, Commits, Entries {
 
     /// @inheritdoc IJobMarket
     function cancel(uint256 jobId) external {
-        Job storage entry = _openJob(jobId);
+        (Job storage entry, JobWord word) = _openJob(jobId);
         if (msg.sender != entry.requester) revert NotRequester(jobId, msg.sender, entry.requester);
-        if (entry.committed != 0) revert WrongState(jobId, _stateOf(entry));
+        if (word.committed() != 0) revert WrongState(jobId, word.stateNow());
 
         emit JobCancelled(jobId);
-        _close(jobId, entry, JobState.Cancelled);
+        _close(jobId, entry, word, JobState.Cancelled);
     }
 
     /// @inheritdoc IJobMarket
     function expire(uint256 jobId) external {
-        Job storage entry = _openJob(jobId);
-        if (entry.committed != 0) revert WrongState(jobId, _stateOf(entry));
-        if (block.timestamp < entry.deadline) revert CommitStillOpen(jobId, entry.deadline, block.timestamp);
+        (Job storage entry, JobWord word) = _openJob(jobId);
+        if (word.committed() != 0) revert WrongState(jobId, word.stateNow());
+        if (block.timestamp < word.deadline()) revert CommitStillOpen(jobId, word.deadline(), block.timestamp);
 
         emit JobFailed(jobId, entry.escrow);
-        _close(jobId, entry, JobState.Failed);
+        _close(jobId, entry, word, JobState.Failed);
     }
 
     /// @inheritdoc IJobMarket
     function replace(uint256 jobId) external {
-        Job storage entry = _openJob(jobId);
-        if (msg.sender != _orchestrators[entry.orchestratorNumber] && msg.sender != entry.requester) {
+        (Job storage entry, JobWord word) = _openJob(jobId);
+        if (msg.sender != _orchestrators[word.orchestratorNumber()] && msg.sender != entry.requester) {
             revert NotParty(jobId, msg.sender);
         }
-        uint8 silent = _allOf(entry.replicas) & ~entry.committed;
+        uint8 silent = word.all() & ~word.committed();
+        uint32 phaseDeadline = word.phaseDeadline();
         if (silent == 0) revert NobodyIsSilent(jobId);
-        if (entry.revealed != 0) revert WrongState(jobId, _stateOf(entry));
-        if (entry.round == MAX_ROUNDS) revert TooManyRounds(jobId, MAX_ROUNDS);
-        if (block.timestamp >= entry.phaseDeadline) {
-            revert RevealClosed(jobId, entry.phaseDeadline, block.timestamp);
-        }
+        if (word.revealed() != 0) revert WrongState(jobId, word.stateNow());
+        if (word.round() == MAX_ROUNDS) revert TooManyRounds(jobId, MAX_ROUNDS);
+        if (block.timestamp >= phaseDeadline) revert RevealClosed(jobId, phaseDeadline, block.timestamp);
 
-        uint32 delay = params.at(entry.epoch).minWindowSeconds;
-        ++entry.round;
-        entry.deadline += delay;
-        entry.phaseDeadline += delay;
-        emit JobReplacing(jobId, entry.round, silent, entry.deadline);
+        uint32 delay = params.at(word.epoch()).minWindowSeconds;
+        word = word.withRound(word.round() + 1).withDeadline(word.deadline() + delay);
+        entry.word = word.withPhaseDeadline(phaseDeadline + delay);
+        emit JobReplacing(jobId, word.round(), silent, word.deadline());
     }
 
     /// @inheritdoc IJobMarket
@@ -122,12 +122,12 @@ contract JobMarket is JobViews, Commits, Entries {
         bytes32 traceRoot,
         bytes32 salt
     ) external {
-        Job storage entry = _openJob(jobId);
-        if (!_has(entry.committed, index)) revert NotCommitted(jobId, index);
-        if (_has(entry.revealed, index)) revert AlreadyRevealed(jobId, index);
-        if (!_revealsAreOpen(entry)) revert RevealNotOpen(jobId, entry.deadline, block.timestamp);
-        if (block.timestamp >= entry.phaseDeadline) revert RevealClosed(jobId, entry.phaseDeadline, block.timestamp);
-        if (units == 0 || units > entry.maxUnits) revert UnitsOutOfRange(units, entry.maxUnits);
+        (Job storage entry, JobWord word) = _openJob(jobId);
+        if (!_has(word.committed(), index)) revert NotCommitted(jobId, index);
+        if (_has(word.revealed(), index)) revert AlreadyRevealed(jobId, index);
+        if (!word.revealsAreOpen()) revert RevealNotOpen(jobId, word.deadline(), block.timestamp);
+        if (block.timestamp >= word.phaseDeadline()) revert RevealClosed(jobId, word.phaseDeadline(), block.timestamp);
+        if (units == 0 || units > word.maxUnits()) revert UnitsOutOfRange(units, word.maxUnits());
         bytes32 resultHash = TraceLib.resultHash(units, outputDigest, traceRoot);
         bytes32 seal = _replicas[jobId][index].seal;
         bytes32 opened = AssignmentLib.seal(
@@ -137,9 +137,9 @@ contract JobMarket is JobViews, Commits, Entries {
         );
         if (opened != seal) revert CommitmentMismatch(seal, opened);
 
-        uint8 group = _joinGroup(jobId, entry, index, resultHash);
-        entry.groups |= uint24(group) << index * 3;
-        entry.revealed |= uint8(1) << index;
+        uint8 group = _joinGroup(jobId, word, index, resultHash);
+        word = word.withGroups(word.groups() | uint24(group) << index * 3);
+        entry.word = word.withRevealed(word.revealed() | uint8(1) << index);
         emit ReplicaRevealed(jobId, index, units, outputDigest, traceRoot, resultHash);
     }
 
@@ -197,6 +197,11 @@ contract JobMarket is JobViews, Commits, Entries {
         return _balances[account] + _earned[vault.operatorIdOf(account)];
     }
 
+    /// @inheritdoc IEntries
+    function paused() public view override returns (bool) {
+        return _paused;
+    }
+
     /// @dev Runs the settler's function of the same name on this contract's memory, with the call's own arguments.
     function _settle() private {
         address settler = _settler;
@@ -211,10 +216,10 @@ contract JobMarket is JobViews, Commits, Entries {
     }
 
     /// @dev The replica that stands for this result: an earlier one with the same, or this one itself.
-    function _joinGroup(uint256 jobId, Job storage entry, uint8 index, bytes32 resultHash) private returns (uint8) {
-        uint8 revealed = entry.revealed;
+    function _joinGroup(uint256 jobId, JobWord word, uint8 index, bytes32 resultHash) private returns (uint8) {
+        uint8 revealed = word.revealed();
         for (uint8 i = 0; revealed >> i != 0; ++i) {
-            bool leads = _has(revealed, i) && _groupOf(entry, i) == i;
+            bool leads = _has(revealed, i) && word.groupOf(i) == i;
             if (leads && _replicas[jobId][i].resultHash == resultHash) return i;
         }
         _replicas[jobId][index].resultHash = resultHash;
@@ -236,36 +241,40 @@ contract JobMarket is JobViews, Commits, Entries {
         uint256 price = uint256(request.replicas) * request.maxUnits * pricePerUnit;
         if (request.priceCap < price) revert PriceCapTooLow(request.priceCap, price);
         if (request.priceCap > type(uint80).max) revert PriceCapTooHigh(request.priceCap, type(uint80).max);
-        if (request.orchestrator == address(0)) {
-            made.groups = uint24(block.timestamp);
-        } else {
-            Orchestrator memory orchestrator = _orchestratorOf[request.orchestrator];
-            if (!orchestrator.allowed) revert UnknownOrchestrator(request.orchestrator);
-            made.orchestratorNumber = orchestrator.number;
-        }
-        _setTerms(made, request.deadline);
-
         made.requester = msg.sender;
         made.escrow = uint80(request.priceCap);
         made.royaltyBps = royaltyBps;
-        made.maxUnits = uint24(request.maxUnits);
-        made.priceGwei = uint40(pricePerUnit / 1 gwei);
-        made.state = JobState.Open;
-        made.replicas = request.replicas;
-        made.blocks = blocks;
+        made.word = _word(request, blocks, uint40(pricePerUnit / 1 gwei));
         made.modelId = request.modelId;
     }
 
-    /// @dev Deadlines, and what else the set of parameters in force says.
-    function _setTerms(Job memory made, uint64 deadline) private view {
+    /// @dev Its other terms: who matches it, deadlines, and what else the set of parameters in force says.
+    function _word(SubmitRequest calldata request, uint16 blocks, uint40 priceGwei) private view returns (JobWord) {
         (uint8 epoch, uint8 lockMultiple, uint32 minWindow, uint32 maxWindow, uint32 revealWindow) = params.terms();
         uint256 earliest = block.timestamp + minWindow;
-        if (deadline < earliest) revert DeadlineTooSoon(deadline, earliest);
+        if (request.deadline < earliest) revert DeadlineTooSoon(request.deadline, earliest);
         uint256 latest = block.timestamp + maxWindow;
-        if (deadline > latest) revert DeadlineTooFar(deadline, latest);
-        made.deadline = uint32(deadline);
-        made.phaseDeadline = uint32(deadline) + revealWindow;
-        made.epoch = epoch;
-        made.lockMultiple = lockMultiple;
+        if (request.deadline > latest) revert DeadlineTooFar(request.deadline, latest);
+        uint32 deadline = uint32(request.deadline);
+        (uint16 number, uint24 since) = _matcher(request.orchestrator);
+        uint256 low = number | uint256(request.maxUnits) << 16 | uint256(priceGwei) << 40 | uint256(deadline) << 80
+            | uint256(deadline + revealWindow) << 112 | uint256(JobState.Open) << 144 | uint256(request.replicas) << 152;
+        return JobWord.wrap(
+            low | uint256(since) << 184 | uint256(blocks) << 208 | uint256(epoch) << 224 | uint256(lockMultiple) << 240
+        );
+    }
+
+    /// @return number of the orchestrator; 0 where none is named
+    /// @return since the second of submission in that case
+    function _matcher(address named) private view returns (uint16 number, uint24 since) {
+        if (named == address(0)) return (0, uint24(block.timestamp));
+        Orchestrator memory orchestrator = _orchestratorOf[named];
+        if (!orchestrator.allowed) revert UnknownOrchestrator(named);
+        return (orchestrator.number, 0);
+    }
+
+    /// @inheritdoc Entries
+    function _setPaused(bool paused_) internal override {
+        _paused = paused_;
     }
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.28;
 
-import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 
 import {Entries} from "./access/Entries.sol";
 import {INodeRegistry} from "./interfaces/INodeRegistry.sol";
 import {IStakeVault} from "./interfaces/IStakeVault.sol";
+import {SignatureLib} from "./libraries/SignatureLib.sol";
 
 /// @title See INodeRegistry.
 contract NodeRegistry is INodeRegistry, EIP712, Entries {
@@ -203,7 +203,7 @@ contract NodeRegistry is INodeRegistry, EIP712, Entries {
     function _checkKey(address signer, bytes calldata signerProof) private view {
         if (_keys[signer].nodeId != 0) revert SignerTaken(signer, _keys[signer].nodeId);
         bytes32 digest = _hashTypedDataV4(keccak256(abi.encode(SIGNER_TYPEHASH, msg.sender, signer)));
-        (address recovered,,) = ECDSA.tryRecover(digest, signerProof);
+        address recovered = SignatureLib.recover(digest, signerProof);
         if (recovered == address(0) || recovered != signer) revert BadSignerProof(signer, recovered);
     }
 

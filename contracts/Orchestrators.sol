@@ -2,7 +2,6 @@
 pragma solidity 0.8.28;
 
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 
 import {Entries} from "./access/Entries.sol";
 import {IJobMarket} from "./interfaces/IJobMarket.sol";
@@ -14,6 +13,7 @@ import {IRandomness} from "./interfaces/IRandomness.sol";
 import {AssignmentLib} from "./libraries/AssignmentLib.sol";
 import {FrozenWeight} from "./libraries/FrozenWeight.sol";
 import {PayoutLib} from "./libraries/PayoutLib.sol";
+import {SignatureLib} from "./libraries/SignatureLib.sol";
 
 /// @title See IOrchestrators.
 contract Orchestrators is IOrchestrators, Entries {
@@ -374,7 +374,7 @@ contract Orchestrators is IOrchestrators, Entries {
                 if (seen[k] == seen[i]) revert SameAssignment(seen[i]);
             }
             bytes32 digest = AssignmentLib.digestIn(address(market), seen[i]);
-            (address recovered,,) = ECDSA.tryRecover(digest, signatures[i]);
+            address recovered = SignatureLib.recover(digest, signatures[i]);
             if (i == 0) signer = recovered;
             else if (recovered != signer) revert SignersDiffer(signer, recovered);
         }

@@ -2,7 +2,6 @@
 pragma solidity 0.8.28;
 
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
@@ -10,6 +9,7 @@ import {IOstrakaToken} from "./interfaces/IOstrakaToken.sol";
 import {IParams} from "./interfaces/IParams.sol";
 import {IPaymentVouchers} from "./interfaces/IPaymentVouchers.sol";
 import {PayoutLib} from "./libraries/PayoutLib.sol";
+import {SignatureLib} from "./libraries/SignatureLib.sol";
 
 /// @title See IPaymentVouchers.
 contract PaymentVouchers is IPaymentVouchers, EIP712 {
@@ -184,7 +184,7 @@ contract PaymentVouchers is IPaymentVouchers, EIP712 {
     /// @dev The payer is a signed field, so a signer may serve many payers and needs no proof of possession. What is no
     /// signature recovers the zero address, which deposits nothing and cannot be authorised.
     function _checkSigner(Voucher calldata voucher, bytes calldata signature) private view returns (address signer) {
-        (signer,,) = ECDSA.tryRecover(hashVoucher(voucher), signature);
+        signer = SignatureLib.recover(hashVoucher(voucher), signature);
         if (signer == voucher.payer && signer != address(0)) return signer;
         if (block.timestamp >= validUntil[voucher.payer][signer]) revert BadVoucherSignature(signer, voucher.payer);
     }

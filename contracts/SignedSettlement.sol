@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.28;
 
-import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 
 import {IJobMarket} from "./interfaces/IJobMarket.sol";
@@ -9,6 +8,7 @@ import {IJobs} from "./interfaces/IJobs.sol";
 import {INodeRegistry} from "./interfaces/INodeRegistry.sol";
 import {ISignedSettlement} from "./interfaces/ISignedSettlement.sol";
 import {AssignmentLib} from "./libraries/AssignmentLib.sol";
+import {SignatureLib} from "./libraries/SignatureLib.sol";
 import {TraceLib} from "./libraries/TraceLib.sol";
 
 /// @title See ISignedSettlement. It checks who signed; the market checks the job, and pays.
@@ -36,7 +36,7 @@ contract SignedSettlement is ISignedSettlement, EIP712 {
         uint32[][] memory seats = _seats(jobId, digest, replicas, signatures);
 
         market.settleAgreed(
-            jobId, _recover(digest, signatures[0]), _recover(digest, signatures[1]), result, replicas, seats
+            jobId, SignatureLib.recover(digest, signatures[0]), SignatureLib.recover(digest, signatures[1]), result, replicas, seats
         );
     }
 
@@ -73,7 +73,7 @@ contract SignedSettlement is ISignedSettlement, EIP712 {
     }
 
     function _operatorOf(uint64 nodeId, bytes32 digest, bytes calldata signature) private view returns (uint32) {
-        address recovered = _recover(digest, signature);
+        address recovered = SignatureLib.recover(digest, signature);
         (uint64 signerOf, uint32 operatorId,) = _nodes.identify(recovered);
         if (signerOf != nodeId || operatorId == 0) revert BadNodeSignature(nodeId, recovered);
         return operatorId;
@@ -83,9 +83,5 @@ contract SignedSettlement is ISignedSettlement, EIP712 {
         for (uint256 i = 0; i < taken.length; ++i) {
             if (taken[i] == operatorId) revert OperatorServesTwice(jobId, operatorId);
         }
-    }
-
-    function _recover(bytes32 digest, bytes calldata signature) private pure returns (address signer) {
-        (signer,,) = ECDSA.tryRecover(digest, signature);
     }
 }

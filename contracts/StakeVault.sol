@@ -22,6 +22,8 @@ contract StakeVault is IStakeVault, Entries {
         uint16 score;
     }
 
+    uint32 private _operatorCount;
+    bool private _initialized;
     /// @inheritdoc IStakeVault
     IOstrakaToken public immutable token;
     /// @inheritdoc IStakeVault
@@ -33,8 +35,6 @@ contract StakeVault is IStakeVault, Entries {
 
     address private immutable _deployer;
     mapping(address caller => bool) private _modules;
-    bool private _initialized;
-    uint32 private _operatorCount;
     mapping(uint32 operatorId => Position) private _positions;
     mapping(uint32 operatorId => Tranche[]) private _tranches;
 
@@ -121,23 +121,28 @@ contract StakeVault is IStakeVault, Entries {
     function lockAll(uint32[] calldata operatorIds, uint256 amount) external onlyModule {
         for (uint256 i = 0; i < operatorIds.length; ++i) {
             Position storage position = _positions[operatorIds[i]];
-            uint256 available = _free(position);
+            (uint256 staked, uint256 locks) = (position.staked, position.locks);
+            // Locks may exceed what a slash has left.
+            uint256 available = staked > locks ? staked - locks : 0;
             if (amount > available) revert FreeStakeTooLow(operatorIds[i], amount, available);
-            position.locks += uint96(amount);
+            position.locks = uint96(locks + amount);
         }
     }
 
     /// @inheritdoc IStakeVault
     function unlock(address operator, uint256 amount) external onlyModule {
-        _unlock(_positions[operatorIdOf[operator]], amount);
+        Position storage position = _positions[operatorIdOf[operator]];
+        position.locks = _left(position.locks, amount);
     }
 
     /// @inheritdoc IStakeVault
     function unlockAll(uint32[] calldata operatorIds, uint256 amount, bool verified) external onlyModule {
         for (uint256 i = 0; i < operatorIds.length; ++i) {
             Position storage position = _positions[operatorIds[i]];
-            _unlock(position, amount);
-            if (verified && position.score != type(uint16).max) ++position.score;
+            (uint256 locks, uint256 score) = (position.locks, position.score);
+            if (verified && score != type(uint16).max) ++score;
+            position.locks = _left(locks, amount);
+            position.score = uint16(score);
         }
     }
 
@@ -207,9 +212,9 @@ contract StakeVault is IStakeVault, Entries {
         token.safeTransferFrom(operator, address(this), amount);
     }
 
-    function _unlock(Position storage position, uint256 amount) private {
-        uint96 locks = position.locks;
-        position.locks = amount < locks ? locks - uint96(amount) : 0;
+    /// @dev What is left of an operator's locks when one of `amount` ends.
+    function _left(uint256 locks, uint256 amount) private pure returns (uint96) {
+        return amount < locks ? uint96(locks - amount) : 0;
     }
 
     /// @dev The newest first. An emptied tranche goes, so that no slash leaves entries behind that only cost gas.

@@ -9,12 +9,12 @@ import {IEntries} from "../interfaces/IEntries.sol";
 /// @title See IEntries. The owner is the timelock once deployment is over.
 abstract contract Entries is IEntries, Ownable2Step {
     /// @inheritdoc IEntries
-    bool public paused;
-    /// @inheritdoc IEntries
     address public guardian;
+    /// @dev Last, so that a counter which the contract declares first shares its slot: entries read and write that anyway.
+    bool private _closed;
 
     modifier whenOpen() {
-        if (paused) revert EntriesPaused();
+        if (paused()) revert EntriesPaused();
         _;
     }
 
@@ -29,13 +29,23 @@ abstract contract Entries is IEntries, Ownable2Step {
     /// @inheritdoc IEntries
     function pause() external {
         if (msg.sender != guardian && msg.sender != owner()) revert NotGuardian(msg.sender, guardian);
-        paused = true;
+        _setPaused(true);
         emit PauseChanged(true);
     }
 
     /// @inheritdoc IEntries
     function unpause() external onlyOwner {
-        paused = false;
+        _setPaused(false);
         emit PauseChanged(false);
+    }
+
+    /// @inheritdoc IEntries
+    function paused() public view virtual returns (bool) {
+        return _closed;
+    }
+
+    /// @dev Where the flag is kept is for the contract to say.
+    function _setPaused(bool paused_) internal virtual {
+        _closed = paused_;
     }
 }

@@ -10,21 +10,22 @@ import {TraceLib} from "../libraries/TraceLib.sol";
 /// @title Rows of digests against trace roots: docs/protocol.md §7.
 abstract contract TraceProofs is IDisputeCourt {
     /// @dev The block to blame. Block 0 stands for the lead too, which holds it, feeds the tokens and puts the result together.
+    /// @param loserResult, winnerResult what the two revealed
     /// @return border the first that differs; 0 where nothing but the lead's own doing does
-    function _firstWrong(IJobs.Standing memory seen, PinpointProof calldata proof)
+    function _firstWrong(uint16 blocks, bytes32 loserResult, bytes32 winnerResult, PinpointProof calldata proof)
         internal
         view
         returns (uint16 border)
     {
         (IJobs.Result calldata lost, IJobs.Result calldata won) = (proof.loserResult, proof.winnerResult);
-        _checkResult(proof.loser, seen.loserResult, lost);
-        _checkResult(proof.winner, seen.winnerResult, won);
+        _checkResult(proof.loser, loserResult, lost);
+        _checkResult(proof.winner, winnerResult, won);
         // The same trace, but another output or length: no node but the lead had a hand in that.
         if (lost.traceRoot == won.traceRoot) return 0;
 
         uint32 shared = uint32(Math.min(lost.units, won.units));
         if (proof.position >= shared) revert PositionOutOfRange(proof.position, shared);
-        uint256 borders = uint256(seen.blocks) + 1;
+        uint256 borders = uint256(blocks) + 1;
         _checkRow(proof.loser, lost, proof.position, proof.previous, proof.loserDigests, proof.loserProof, borders);
         _checkRow(proof.winner, won, proof.position, proof.previous, proof.winnerDigests, proof.winnerProof, borders);
         uint256 first = TraceLib.firstDifference(proof.loserDigests, proof.winnerDigests);

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.28;
 
-import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
-
 import {INodeRegistry} from "../interfaces/INodeRegistry.sol";
+import {SignatureLib} from "../libraries/SignatureLib.sol";
 import {EpochBook} from "./EpochBook.sol";
 
 /// @title Whether an order may be opened, and who has signed it.
@@ -58,7 +57,7 @@ abstract contract EpochOrders is EpochBook {
     /// @dev Who may match jobs in the market may here. What is no signature recovers the zero address, which is no orchestrator.
     function _checkOrchestrator(address orchestrator, bytes32 epochId, bytes calldata signature) internal view {
         if (!market.isOrchestrator(orchestrator)) revert UnknownOrchestrator(orchestrator);
-        (address recovered,,) = ECDSA.tryRecover(epochId, signature);
+        address recovered = SignatureLib.recover(epochId, signature);
         if (recovered != orchestrator) revert BadOrchestratorSignature(recovered, orchestrator);
     }
 
@@ -84,7 +83,7 @@ abstract contract EpochOrders is EpochBook {
     }
 
     function _checkNode(uint64 nodeId, bytes32 epochId, bytes calldata signature) private view returns (uint32) {
-        (address recovered,,) = ECDSA.tryRecover(epochId, signature);
+        address recovered = SignatureLib.recover(epochId, signature);
         (uint64 signerOf, uint32 operatorId, INodeRegistry.NodeStatus status) = _nodes.identify(recovered);
         if (signerOf != nodeId || operatorId == 0) revert BadNodeSignature(nodeId, recovered);
         if (status != INodeRegistry.NodeStatus.Active) revert NodeNotActive(nodeId, status);
@@ -99,7 +98,7 @@ abstract contract EpochOrders is EpochBook {
         bytes32 commitment,
         bytes calldata signature
     ) internal view returns (address signer) {
-        (signer,,) = ECDSA.tryRecover(hashCommit(epochId, seat, commitment), signature);
+        signer = SignatureLib.recover(hashCommit(epochId, seat, commitment), signature);
         (, uint32 operatorId,) = _nodes.identify(signer);
         // A shift beyond the word gives 0, which is nobody's id.
         if (operatorId == 0 || uint32(operators >> uint256(seat) * 32) != operatorId) {

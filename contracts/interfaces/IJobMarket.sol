@@ -30,7 +30,8 @@ interface IJobMarket is IJobs {
     /// @param index which replica, from 0
     /// @param stages tile `[0, blocks)`; their `workBps` add up to 10 000; at most 64
     /// @param orchestratorSignature over `Assignment(jobId, replica, stages)`
-    /// @param nodeSignatures each stage's signer over `Attestation(hashStruct(Assignment), commitment)`
+    /// @param nodeSignatures the signers' of stages 1 and on, over `Attestation(hashStruct(Assignment), commitment)`; the lead's word is
+    /// that it sends this
     /// @param commitment docs/protocol.md §6
     function commit(
         uint256 jobId,
@@ -106,8 +107,11 @@ interface IJobMarket is IJobs {
     /// @notice What contracts ask most: a job's state and, once there is one, the agreed result hash. Cheaper than `job`.
     function outcome(uint256 jobId) external view returns (JobState state, bytes32 resultHash);
 
-    /// @notice What a dispute between two replicas rests on.
-    function standing(uint256 jobId, uint8 loser, uint8 winner) external view returns (Standing memory);
+    /// @notice What disputes about a job rest on.
+    function standing(uint256 jobId) external view returns (Standing memory);
+
+    /// @notice Hashes of what two replicas revealed; 0 for one that did not.
+    function resultsOf(uint256 jobId, uint8 first, uint8 second) external view returns (bytes32, bytes32);
 
     /// @notice Reverts unless this is what the replica committed with.
     function checkSeal(uint256 jobId, uint8 index, Sealed calldata replica) external view;

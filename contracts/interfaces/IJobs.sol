@@ -113,18 +113,17 @@ interface IJobs {
         bytes32 resultHash;
     }
 
-    /// @notice What the court asks about an outvoted replica and one it is held against.
+    /// @notice What the court asks about a job.
+    /// @param outvoted bitmap of the outvoted replicas not judged yet
     /// @param winners bitmap of the replicas with the agreed result
-    /// @param loserResult, winnerResult hashes of what they revealed
+    /// @param stageLock what each stage locked
     struct Standing {
         JobState state;
         uint64 challengeDeadline;
         uint16 blocks;
         uint8 epoch;
-        bool loserOutvoted;
+        uint8 outvoted;
         uint8 winners;
-        bytes32 loserResult;
-        bytes32 winnerResult;
         uint256 stageLock;
     }
 

@@ -24,12 +24,23 @@ library AssignmentLib {
         pure
         returns (bytes32)
     {
-        bytes32[] memory hashes = new bytes32[](stages.length);
-        for (uint256 i = 0; i < stages.length; ++i) {
-            IJobs.Stage calldata stage = stages[i];
-            hashes[i] = keccak256(abi.encode(STAGE_TYPEHASH, stage.nodeId, stage.start, stage.stop, stage.workBps));
+        return keccak256(abi.encode(ASSIGNMENT_TYPEHASH, jobId, replica, _hashStages(stages)));
+    }
+
+    /// @dev Of the words as they stand in calldata, four to a stage. Too large a value in one is no value of a stage: whoever
+    /// reads it as such, as a commit and a payment do, is refused.
+    function _hashStages(IJobs.Stage[] calldata stages) private pure returns (bytes32 hash) {
+        bytes32 typeHash = STAGE_TYPEHASH;
+        assembly ("memory-safe") {
+            let stage := mload(0x40)
+            let hashes := add(stage, 0xa0)
+            mstore(stage, typeHash)
+            for { let i := 0 } lt(i, stages.length) { i := add(i, 1) } {
+                calldatacopy(add(stage, 0x20), add(stages.offset, shl(7, i)), 0x80)
+                mstore(add(hashes, shl(5, i)), keccak256(stage, 0xa0))
+            }
+            hash := keccak256(hashes, shl(5, stages.length))
         }
-        return keccak256(abi.encode(ASSIGNMENT_TYPEHASH, jobId, replica, keccak256(abi.encodePacked(hashes))));
     }
 
     /// @notice What is signed for `structHash` in the domain of `market`.

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.28;
 
-import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 
 import {IJobMarket} from "../interfaces/IJobMarket.sol";
 import {INodeRegistry} from "../interfaces/INodeRegistry.sol";
 import {AssignmentLib} from "../libraries/AssignmentLib.sol";
+import {JobWord} from "../libraries/JobWordLib.sol";
+import {SignatureLib} from "../libraries/SignatureLib.sol";
 import {Ledger} from "./Ledger.sol";
 
 /// @title Whose word it takes to bind a route: its orchestrator's, and every node's own.
@@ -20,87 +21,80 @@ abstract contract Commits is IJobMarket, Ledger, EIP712 {
         bytes[] calldata nodeSignatures,
         bytes32 commitment
     ) external {
-        Job storage entry = _openJob(jobId);
-        if (block.timestamp >= entry.deadline) revert CommitClosed(jobId, entry.deadline, block.timestamp);
-        if (index >= entry.replicas) revert UnknownReplica(jobId, index);
-        if (_has(entry.committed, index)) revert AlreadyCommitted(jobId, index);
-        _checkTiling(entry.blocks, stages);
+        (Job storage entry, JobWord word) = _openJob(jobId);
+        if (block.timestamp >= word.deadline()) revert CommitClosed(jobId, word.deadline(), block.timestamp);
+        if (index >= word.replicas()) revert UnknownReplica(jobId, index);
+        if (_has(word.committed(), index)) revert AlreadyCommitted(jobId, index);
+        _checkTiling(word.blocks(), stages);
         bytes32 assignment = AssignmentLib.hashAssignment(jobId, index, stages);
-        _checkOrchestrator(jobId, entry, assignment, orchestratorSignature);
+        word = _checkOrchestrator(jobId, word, assignment, orchestratorSignature);
         uint32[] memory ids =
-            _checkNodes(entry.modelId, stages, nodeSignatures, AssignmentLib.hashAttestation(assignment, commitment));
-        _checkSeats(jobId, entry, ids);
+            _checkNodes(entry.modelId, stages, nodeSignatures, assignment, commitment);
+        _checkSeats(jobId, word.committed(), ids);
 
         _replicas[jobId][index].seal = AssignmentLib.seal(AssignmentLib.sealHead(ids[0], ids.length - 1), assignment, commitment);
         _takeSeats(jobId, index, ids);
-        _countCommit(entry, index);
+        entry.word = _withCommit(word, index);
         emit ReplicaCommitted(jobId, index, msg.sender, assignment, commitment);
-        vault.lockAll(ids, _jobLock(entry));
+        vault.lockAll(ids, word.jobLock());
     }
 
-    function _countCommit(Job storage entry, uint8 index) private {
-        uint8 committed = entry.committed | (uint8(1) << index);
-        entry.committed = committed;
-        if (committed == _allOf(entry.replicas)) {
-            // Reveals open now; how long they may take is what lay between the two deadlines at submission.
-            entry.phaseDeadline = uint32(block.timestamp) + entry.phaseDeadline - entry.deadline;
-        }
+    function _withCommit(JobWord word, uint8 index) private view returns (JobWord) {
+        word = word.withCommitted(word.committed() | (uint8(1) << index));
+        if (word.committed() != word.all()) return word;
+        // Reveals open now; how long they may take is what lay between the two deadlines at submission.
+        return word.withPhaseDeadline(uint32(block.timestamp) + word.phaseDeadline() - word.deadline());
     }
 
     /// @dev Where the job is bound to nobody yet, to whoever signed.
-    function _checkOrchestrator(uint256 jobId, Job storage entry, bytes32 structHash, bytes calldata signature) private {
+    function _checkOrchestrator(uint256 jobId, JobWord word, bytes32 structHash, bytes calldata signature)
+        private
+        returns (JobWord)
+    {
         address recovered = _recover(structHash, signature);
-        uint16 number = entry.orchestratorNumber;
-        if (number == 0) return _bind(jobId, entry, recovered);
+        uint16 number = word.orchestratorNumber();
+        if (number == 0) return _bind(jobId, word, recovered);
         if (_orchestratorOf[recovered].number != number) {
             revert BadOrchestratorSignature(recovered, _orchestrators[number]);
         }
+        return word;
     }
 
-    /// @dev Each node signed the attestation, is Active and covers its span; the caller is the lead.
+    /// @dev Each node is Active and covers its span. The lead says by sending this what the others say by signing the attestation.
     function _checkNodes(
         bytes32 modelId,
         Stage[] calldata stages,
         bytes[] calldata signatures,
-        bytes32 attestation
+        bytes32 assignment,
+        bytes32 commitment
     ) private view returns (uint32[] memory ids) {
-        if (signatures.length != stages.length) revert SignatureCountWrong(signatures.length, stages.length);
+        uint256 followers = stages.length - 1;
+        if (signatures.length != followers) revert SignatureCountWrong(signatures.length, followers);
         ids = new uint32[](stages.length);
-        bytes32 digest = _hashTypedDataV4(attestation);
-        for (uint256 i = 0; i < stages.length; ++i) {
-            ids[i] = _checkNode(modelId, stages[i], i == 0, digest, signatures[i]);
+        ids[0] = _checkNode(modelId, stages[0], msg.sender);
+        if (followers == 0) return ids;
+        bytes32 digest = _hashTypedDataV4(AssignmentLib.hashAttestation(assignment, commitment));
+        for (uint256 i = 0; i < followers; ++i) {
+            ids[i + 1] = _checkNode(modelId, stages[i + 1], SignatureLib.recover(digest, signatures[i]));
         }
     }
 
-    function _checkNode(bytes32 modelId, Stage calldata stage, bool leads, bytes32 digest, bytes calldata signature)
-        private
-        view
-        returns (uint32 operatorId)
-    {
+    /// @param key whose word for this stage it is, which must be its node's
+    function _checkNode(bytes32 modelId, Stage calldata stage, address key) private view returns (uint32 operatorId) {
         (uint64 nodeId, uint16 start, uint16 stop) = (stage.nodeId, stage.start, stage.stop);
-        address recovered;
+        uint64 identified;
         INodeRegistry.NodeStatus status;
-        (recovered, operatorId, status) = _identify(nodeId, digest, signature);
-        if (leads && msg.sender != recovered) revert NotLead(msg.sender, recovered);
+        (identified, operatorId, status) = nodes.identify(key);
+        if (identified != nodeId || operatorId == 0) {
+            if (start == 0) revert NotLead(key, nodes.signerOf(nodeId));
+            revert BadNodeSignature(nodeId, key, nodes.signerOf(nodeId));
+        }
         if (status != INodeRegistry.NodeStatus.Active) revert NodeNotActive(nodeId, status);
         if (!shards.covers(nodeId, modelId, start, stop)) revert SpanNotCovered(nodeId, start, stop);
     }
 
-    /// @dev Who signed `digest`, which must be this node's key.
-    function _identify(uint64 nodeId, bytes32 digest, bytes calldata signature)
-        internal
-        view
-        returns (address recovered, uint32 operatorId, INodeRegistry.NodeStatus status)
-    {
-        (recovered,,) = ECDSA.tryRecover(digest, signature);
-        uint64 signerOf;
-        (signerOf, operatorId, status) = nodes.identify(recovered);
-        if (signerOf != nodeId || operatorId == 0) revert BadNodeSignature(nodeId, recovered, nodes.signerOf(nodeId));
-    }
-
     /// @dev None of the operators serves a replica that has committed already.
-    function _checkSeats(uint256 jobId, Job storage entry, uint32[] memory ids) private view {
-        uint8 committed = entry.committed;
+    function _checkSeats(uint256 jobId, uint8 committed, uint32[] memory ids) private view {
         for (uint8 index = 0; committed >> index != 0; ++index) {
             if (!_has(committed, index)) continue;
             uint40 head = AssignmentLib.headOf(_replicas[jobId][index].seal);
@@ -130,7 +124,7 @@ abstract contract Commits is IJobMarket, Ledger, EIP712 {
     }
 
     /// @dev The zero address where the bytes are no signature; no orchestrator or signer is the zero address.
-    function _recover(bytes32 structHash, bytes calldata signature) internal view returns (address signer) {
-        (signer,,) = ECDSA.tryRecover(_hashTypedDataV4(structHash), signature);
+    function _recover(bytes32 structHash, bytes calldata signature) internal view returns (address) {
+        return SignatureLib.recover(_hashTypedDataV4(structHash), signature);
     }
 }

@@ -3,6 +3,7 @@ pragma solidity 0.8.28;
 
 import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol";
 
+import {JobWord} from "../libraries/JobWordLib.sol";
 import {JobBook} from "./JobBook.sol";
 
 /// @title Who is owed what. Everything is credited; only `withdraw` sends.
@@ -22,10 +23,10 @@ abstract contract Ledger is JobBook, ReentrancyGuard {
     }
 
     /// @dev Returns the whole escrow.
-    function _close(uint256 jobId, Job storage entry, JobState state) internal {
+    function _close(uint256 jobId, Job storage entry, JobWord word, JobState state) internal {
         uint256 escrow = entry.escrow;
         entry.escrow = 0;
-        entry.state = state;
+        entry.word = word.withState(state);
         _refund(jobId, entry.requester, escrow);
     }
 }

@@ -2,6 +2,7 @@
 pragma solidity 0.8.28;
 
 import {IStakeVault} from "../interfaces/IStakeVault.sol";
+import {JobWord} from "../libraries/JobWordLib.sol";
 import {PayoutLib} from "../libraries/PayoutLib.sol";
 import {Ledger} from "./Ledger.sol";
 
@@ -10,20 +11,20 @@ abstract contract Payouts is Ledger {
     uint256 internal constant NO_STAGE = type(uint256).max;
 
     /// @dev Fees of one replica's `price`, by the set of parameters and the royalty that the job was submitted under.
-    function _takeFees(Job storage entry, uint256 price)
+    function _takeFees(Job storage entry, JobWord word, uint256 price)
         internal
         view
         returns (PayoutLib.Fees memory fees, uint256 work)
     {
-        (uint16 protocolFeeBps, uint16 orchestratorFeeBps) = params.fees(entry.epoch);
+        (uint16 protocolFeeBps, uint16 orchestratorFeeBps) = params.fees(word.epoch());
         return PayoutLib.takeFees(price, protocolFeeBps, entry.royaltyBps, orchestratorFeeBps);
     }
 
-    function _creditFees(uint256 jobId, Job storage entry, PayoutLib.Fees memory fees) private {
+    function _creditFees(uint256 jobId, Job storage entry, JobWord word, PayoutLib.Fees memory fees) private {
         (address publisher,) = models.royaltyOf(entry.modelId);
         _credit(treasury, fees.protocolFee);
         _credit(publisher, fees.royalty);
-        _credit(_orchestrators[entry.orchestratorNumber], fees.orchestratorFee);
+        _credit(_orchestrators[word.orchestratorNumber()], fees.orchestratorFee);
         emit FeesPaid(jobId, fees.protocolFee, fees.royalty, fees.orchestratorFee);
     }
 
@@ -57,18 +58,27 @@ abstract contract Payouts is Ledger {
         left = work;
         for (uint256 i = 0; i < stages.length; ++i) {
             if (i == guilty) continue;
-            uint256 amount = allBps == 0 ? 0 : work * stages[i].workBps / allBps;
+            Stage calldata stage = stages[i];
+            uint32 operatorId = ids[i];
+            uint256 amount = allBps == 0 ? 0 : work * stage.workBps / allBps;
             left -= amount;
-            if (amount != 0) _earned[ids[i]] += amount;
-            emit OperatorPaid(jobId, index, ids[i], stages[i].nodeId, amount);
+            if (amount != 0) _earned[operatorId] += amount;
+            emit OperatorPaid(jobId, index, operatorId, stage.nodeId, amount);
         }
     }
 
     /// @dev Fees of `count` replicas at once, and whatever rounding left over of their work.
-    function _payFees(uint256 jobId, Job storage entry, PayoutLib.Fees memory fees, uint256 count, uint256 left) internal {
+    function _payFees(
+        uint256 jobId,
+        Job storage entry,
+        JobWord word,
+        PayoutLib.Fees memory fees,
+        uint256 count,
+        uint256 left
+    ) internal {
         (fees.royalty, fees.orchestratorFee) = (fees.royalty * count, fees.orchestratorFee * count);
         fees.protocolFee = fees.protocolFee * count + left;
-        _creditFees(jobId, entry, fees);
+        _creditFees(jobId, entry, word, fees);
     }
 
     /// @dev Takes the job lock of one stage's operator, and `extraBps` of the stake that it has besides. Ends no lock.

@@ -229,18 +229,20 @@ class TestGivenSignatures:
         replica = job.plan(0)
         orchestrator, nodes = job.signatures(0, replica)
         lead, tail = replica.nodes
-        for given in ([], nodes[:1], [*nodes, nodes[0]]):
-            with refused("SignatureCountWrong", len(given), 2):
+        for given in ([], [*nodes, nodes[0]]):
+            with refused("SignatureCountWrong", len(given), 1):
                 job.send_commit(0, replica, orchestrator, given)
-        with refused("BadNodeSignature", lead.id, tail.signer, lead.signer):
-            job.send_commit(0, replica, orchestrator, nodes[::-1])
+        assignment = bytes(world.market_domain.assignment(job.id, 0, replica.stages).body)
+        leads = sign(lead.signer.key, world.market_domain.attestation(assignment, replica.commitment))
+        with refused("BadNodeSignature", tail.id, lead.signer, tail.signer):
+            job.send_commit(0, replica, orchestrator, [leads])
         with refused("BadNodeSignature", tail.id, ZERO, tail.signer):
-            job.send_commit(0, replica, orchestrator, [nodes[0], b""])
+            job.send_commit(0, replica, orchestrator, [b""])
 
     def test_when_a_node_signed_for_another_commitment_or_assignment_it_should_be_refused(self, world: World):
         job = world.submit()
         replica = job.plan(0)
-        orchestrator, nodes = job.signatures(0, replica)
+        orchestrator, _ = job.signatures(0, replica)
         tail = replica.nodes[1]
         assignment = bytes(world.market_domain.assignment(job.id, 0, replica.stages).body)
         elsewhere = bytes(world.market_domain.assignment(job.id + 1, 0, replica.stages).body)
@@ -250,4 +252,4 @@ class TestGivenSignatures:
             Domain(world.chain_id + 1, world.market.address).attestation(assignment, replica.commitment),
         ):
             with refused("BadNodeSignature", tail.id, ANY, tail.signer):
-                job.send_commit(0, replica, orchestrator, [nodes[0], sign(tail.signer.key, message)])
+                job.send_commit(0, replica, orchestrator, [sign(tail.signer.key, message)])

@@ -39,10 +39,8 @@ CEILINGS = {
 ABOVE = {
     "register_stake",
     "claim_shard",
-    "commit",
     "finalize3",
     "signed_settlement_total",
-    "conflict",
 }
 LONG = 1024
 

@@ -21,7 +21,6 @@ from ostraka.params import preset
 from ostraka.store import LocalStore
 from ostraka.types import OSTR, Assignment, BlockSpan, JobId, NodeId, Stage
 from ostraka.wire.job_input import JobInput
-from ostraka_worker.attest import Identity, sign_attestation
 from ostraka_worker.disputes.attendant import Attendant
 from ostraka_worker.disputes.audit import Auditor
 from ostraka_worker.disputes.defence import Defence
@@ -89,8 +88,7 @@ class Town:
             assignment = Assignment(JobId(job_id), index, (Stage(node, 0, len(self.manifest.blocks), 10_000),))
             signature = sign(orchestrator.key.secret, assignment_message(court.domain, assignment))
             sealed = commitment(court.domain, job_id, index, signer.address, result.hash, result.trace_root, salt)
-            attested = sign_attestation(Identity(court.domain, signer.key, node), assignment, sealed)
-            signer.send(court.commit(assignment, signature, [attested], sealed))
+            signer.send(court.commit(assignment, signature, [], sealed))
         for index, result in enumerate(results):
             call = court.reveal(job_id, index, result.units, result.output, result.trace_root, salt)
             self.signer(index).send(call)

@@ -50,6 +50,8 @@ TESTS = {
     "SignedSettlement": ("settlement",),
     "Commits": ("commit",),
     "JobBook": ("finalize", "commit", "reveal"),
+    "JobWordLib": ("finalize", "commit", "reveal", "params"),
+    "SignatureLib": ("commit", "nodes", "settlement"),
     "JobViews": ("finalize", "reveal", "court", "inbox"),
     "Ledger": ("finalize", "submit", "reentrancy"),
     "Payouts": ("finalize", "disputes"),

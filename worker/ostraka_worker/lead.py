@@ -26,7 +26,6 @@ from ostraka_worker.attest import (
     Identity,
     check_own_columns,
     checked_result,
-    sign_attestation,
     sign_receipt,
     to_receipt,
     unsigned_receipt,
@@ -82,7 +81,7 @@ class Lead:
             await asyncio.shield(node.drop(session))
 
     async def _conclude(self, session: Session, driver: Drive | RunOnce) -> tuple[list[SignedReceipt], Mined]:
-        """Attestations from every stage, then the commit. The salt is on disk before the transaction is sent."""
+        """Attestations from every other stage, then the commit. The salt is on disk before the transaction is sent."""
         assignment, digests = session.assignment, driver.digests
         check_own_columns(session, digests)
         result = checked_result(session, digests, driver.tokens, driver.outputs, session.route.model_id)
@@ -98,7 +97,7 @@ class Lead:
         )
         session.state = session.state.attest()
         receipts = [sign_receipt(self.identity, unsigned_receipt(assignment, 0, digests))]
-        signatures = [sign_attestation(self.identity, assignment, committed)]
+        signatures = []  # the lead's own word is that it sends the commit
         for stage in range(1, len(assignment.stages)):
             asked = Attest(session.id, driver.tokens, pack_digests(digests), salt, committed, receipts, driver.outputs)
             answer = await self._ask(session, stage, asked)

@@ -103,6 +103,7 @@ class Market(Registries, Orchestrators):
     def commit(
         self, assignment: Assignment, orchestrator_signature: bytes, attestations: Sequence[bytes], commitment: bytes
     ) -> Call:
+        """`attestations` are those of stages 1 and on: the lead, which sends this, says so by sending it."""
         return self._call(
             "JobMarket",
             "commit",

@@ -261,12 +261,13 @@ class Job:
     def signatures(
         self, index: int, replica: Replica, domain: Domain | None = None, by: Actor | None = None
     ) -> tuple[bytes, list[bytes]]:
+        """The orchestrator's, and those of all nodes but the lead, which sends."""
         domain = domain or self.world.market_domain
         assignment = domain.assignment(self.id, index, replica.stages)
         attestation = domain.attestation(bytes(assignment.body), replica.commitment)
         return (
             sign((by or self.world.orchestrator).key, assignment),
-            [sign(node.signer.key, attestation) for node in replica.nodes],
+            [sign(node.signer.key, attestation) for node in replica.nodes[1:]],
         )
 
     def commit(self, index: int, trace: Trace | None = None, by: Actor | None = None, **plan):
