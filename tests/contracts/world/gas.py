@@ -12,7 +12,7 @@ def transfers(sent, token) -> int:
     for place, step in enumerate(steps):
         if step["op"] == "CALL" and int(step["stack"][-2], 16) == int(token.address, 16):
             after = next(later for later in steps[place + 1 :] if later["depth"] == step["depth"])
-            taken += step["gas"] - after["gas"]
+            taken += _number(step["gas"]) - _number(after["gas"])
     assert taken, "no token was transferred"
     return taken
 
@@ -20,3 +20,8 @@ def transfers(sent, token) -> int:
 def bare(sent, token) -> int:
     """Gas of the transaction less that of its transfers."""
     return sent.gas_used - transfers(sent, token)
+
+
+def _number(value: int | str) -> int:
+    """Anvil says numbers, Ganache hexadecimal digits."""
+    return int(value, 16) if isinstance(value, str) else value
