@@ -107,7 +107,7 @@ class TestGivenANodeThatRotatesItsKey:
         assert world.nodes.nodeEverOf(node.signer.address) == node.id
         assert world.nodes.signerOf(node.id) == world.spare_key.address
         assert (world.status(node), world.nodes.operatorOf(node.id)) == (status, node.operator.address)
-        with refused("BadNodeSignature", node.id, node.signer, world.spare_key):
+        with refused("NotLead", node.signer, world.spare_key):
             job.commit(0)
         renewed = dataclasses.replace(node, signer=world.spare_key)
         job.commit(0, nodes=[renewed, world.serving[1]])

@@ -209,7 +209,7 @@ class Bench:
             file.write_text(right)
 
     def compiles(self, mutant: Mutant) -> bool:
-        command = ["tools/contracts/solc", "--optimize", f"contracts/{mutant.file}"]
+        command = ["tools/contracts/solc", "--optimize", "--via-ir", f"contracts/{mutant.file}"]
         remap = "@openzeppelin/contracts=node_modules/@openzeppelin/contracts"
         return self.run(["node", *command, remap]) == 0
 
