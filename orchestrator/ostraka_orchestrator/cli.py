@@ -18,6 +18,7 @@ import typer
 from ostraka.cli.output import JsonOption, out, print_json
 from ostraka.client.profile import load_profile
 from ostraka.errors import ConfigError, Unavailable
+from ostraka_orchestrator import membership
 from ostraka_orchestrator.simulate.cli import simulate
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Placement(StrEnum):
 
 
 def register(root: typer.Typer) -> None:
+    membership.add_commands(app)
     root.add_typer(app, name="orchestrator")
     root.command()(simulate)
 
