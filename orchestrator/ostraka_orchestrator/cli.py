@@ -39,6 +39,7 @@ class Placement(StrEnum):
     replicas = "replicas"
     latency = "latency"
     throughput = "throughput"
+    none = "none"
 
 
 def register(root: typer.Typer) -> None:
@@ -60,10 +61,14 @@ def serve(
     key: KeyOption,
     queue: QueueOption,
     profile: ProfileOption = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for other machines.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 0,
     announce: Annotated[Path | None, typer.Option(help="Write the address here once requests are taken.")] = None,
     placement: Annotated[
-        Placement, typer.Option(help="What new chains of nodes are good at; `latency` weighs measured links.")
+        Placement,
+        typer.Option(
+            help="What new chains of nodes are good at; `latency` weighs measured links, `none` places nobody."
+        ),
     ] = Placement.replicas,
     rebalance_s: Annotated[float, typer.Option(min=1, help="Seconds between looks whether nodes should move.")] = 30.0,
     settle_s: Annotated[float, typer.Option(min=0, help="Wait so long for more newcomers before placing them.")] = 2.0,
@@ -75,7 +80,9 @@ def serve(
     logging.getLogger("httpx").setLevel(logging.WARNING)
     config = replace(
         _config(profile, key, queue, port),
-        mode=placement.value,
+        host=host,
+        places=placement is not Placement.none,
+        mode=Placement.replicas.value if placement is Placement.none else placement.value,
         rebalance_s=rebalance_s,
         settle_placement_s=settle_s,
     )

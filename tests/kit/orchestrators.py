@@ -1,9 +1,10 @@
-"""An orchestrator's HTTP side without the rest: it takes inputs, and tells what a test has it tell."""
+"""An orchestrator's HTTP side without the rest: it takes inputs and heartbeats, and tells what a test has it tell."""
 
 from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 
@@ -14,6 +15,7 @@ class Teller:
     def __init__(self, account: str = "0xa", refuses: str = "", slow_s: float = 0.0) -> None:
         self.account, self.refuses, self.slow_s = account, refuses, slow_s
         self.inputs: dict[int, bytes] = {}
+        self.beats: list[tuple[bytes, str]] = []  # body, signature
         self.events: list[dict] = []
         self.replicas: dict[int, dict] = {}
         self._dead = Event()
@@ -38,7 +40,8 @@ class Teller:
                 if self.path == "/healthz":
                     self._answer({"orchestrator": teller.account})
                 elif "/events" in self.path:
-                    self._stream(int(self.path.partition("after=")[2] or 0))
+                    with suppress(ConnectionError):  # whoever listened has gone
+                        self._stream(int(self.path.partition("after=")[2] or 0))
                 else:
                     self._answer({"events": teller.events, "replicas": teller.replicas})
 
@@ -48,7 +51,10 @@ class Teller:
                 if teller.refuses:
                     self._answer({"error": teller.refuses, "message": "so it is"}, 400)
                     return
-                teller.inputs[int(self.path.split("/")[3])] = data
+                if self.path == "/v1/heartbeat":
+                    teller.beats.append((data, self.headers["x-ostraka-signature"]))
+                else:
+                    teller.inputs[int(self.path.split("/")[3])] = data
                 self._answer({})
 
             def _answer(self, value: object, status: int = 200) -> None:
