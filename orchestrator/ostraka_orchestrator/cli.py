@@ -11,7 +11,7 @@ import time
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -23,6 +23,7 @@ from ostraka_orchestrator.simulate.cli import simulate
 
 if TYPE_CHECKING:
     from ostraka_orchestrator.config import OrchestratorConfig
+    from ostraka_orchestrator.placing import Mode
 
 app = typer.Typer(help="Match jobs to nodes.", no_args_is_help=True)
 ProfileOption = Annotated[Path | None, typer.Option("--profile", help="Network profile (ostraka.toml).")]
@@ -82,7 +83,7 @@ def serve(
         _config(profile, key, queue, port),
         host=host,
         places=placement is not Placement.none,
-        mode=Placement.replicas.value if placement is Placement.none else placement.value,
+        mode=cast("Mode", "replicas" if placement is Placement.none else placement.value),
         rebalance_s=rebalance_s,
         settle_placement_s=settle_s,
     )
