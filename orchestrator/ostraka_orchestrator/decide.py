@@ -101,6 +101,16 @@ def decide(
     return commands
 
 
+def due_elsewhere(state: State, me: str, now: float, windows: Windows) -> list[JobCommand]:
+    """What the orchestrators of jobs that are bound to others should be doing now. All of it are calls that anyone may make."""
+    return [
+        command
+        for job_id, job in state.jobs.items()
+        if job.orchestrator not in (me, ANYBODY)
+        for command in _for_job(job_id, job, False, now, windows)
+    ]
+
+
 def to_run(state: State, me: str, now: float, turns: Turns = NO_TURNS) -> list[int]:
     """Jobs of `me` whose replicas may still commit: what the board has of them decides what is started next."""
     return [

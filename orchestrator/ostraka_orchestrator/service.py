@@ -22,13 +22,24 @@ from ostraka.errors import ChainUnreachable, OstrakaError
 from ostraka_orchestrator.api import make_api
 from ostraka_orchestrator.board import Seen
 from ostraka_orchestrator.config import OrchestratorConfig
-from ostraka_orchestrator.decide import Command, Match, Order, Windows, decide, next_replicas, to_run, unbound
+from ostraka_orchestrator.decide import (
+    Command,
+    Match,
+    Order,
+    Windows,
+    decide,
+    due_elsewhere,
+    next_replicas,
+    to_run,
+    unbound,
+)
 from ostraka_orchestrator.desk import Desk, log
 from ostraka_orchestrator.follow import Follower
 from ostraka_orchestrator.metrics import Metrics
 from ostraka_orchestrator.orders import Orders
 from ostraka_orchestrator.placer import Placer
 from ostraka_orchestrator.queue import make_queue
+from ostraka_orchestrator.standin import StandIn
 from ostraka_orchestrator.state import JobEntry, State
 
 RUN_AGAIN_S = 5  # a replica that nobody runs is handed out again after so long
@@ -69,6 +80,7 @@ class Service:
         self.queue = make_queue(self.desk.config.queue_url)
         self.placer = Placer(self.desk)
         self.orders = Orders(self.desk.market, self.desk.sender.address)
+        self.stand_in = StandIn(self.desk.sender.address, self.desk.market.orchestrator_terms().takeover_s)
         self.metrics = Metrics(lambda: self.state, self.desk.board, self.desk.stake_units)
         params = self.desk.market.params()
         self.windows = Windows(params.reveal_window_s, params.challenge_window_s)
@@ -88,6 +100,9 @@ class Service:
         inputs = {job_id for job_id, found in seen.items() if found.has_input}
         for command in decide(self.state, me, inputs, now, self.windows, turns):
             if not (isinstance(command, Match) and seen[command.job_id].planned):
+                self.hand_out(command)
+        if elsewhere := due_elsewhere(self.state, me, now, self.windows):
+            for command in self.stand_in.overdue(elsewhere, self.orders.members(), now):
                 self.hand_out(command)
         for epoch in self.orders.due(now, time.monotonic()):
             self.hand_out(Order(epoch))
