@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -256,8 +256,7 @@ class Devnet:
 
         operator = Sender(self.web3, self.key(FIRST_OPERATOR + index))
         signer = self.key(FIRST_SIGNER + index)
-        endpoint = f"127.0.0.1:{free_port()}"
-        register_node(self.market, operator, signer, endpoint, self.spec.stake)
+        register_node(self.market, operator, signer, self._endpoint(index), self.spec.stake)
         self._key_file(f"signer-{index + 1}", FIRST_SIGNER + index)
         if self.spec.nodes[index].juror:
             operator.send(self.market.join_lot())
@@ -271,7 +270,7 @@ class Devnet:
         listen = announce = self.market.endpoint(node_id)
         if spec.far:
             listen = f"127.0.0.1:{free_port()}"
-            self._start_link(name, announce, listen, spec)
+            self._start_link(index, announce, listen)
         command = python(
             "ostraka.cli", "node", "serve" if spec.serves else "judge",
             "--profile", str(self.profile_path),
@@ -286,14 +285,25 @@ class Devnet:
             command += ["--kernel", spec.kernel]
         if spec.fault:
             command += ["--fault", spec.fault]
-        child = self.processes.start(name, command, spec.environment(cpu_flags()))
+        child = self._start_on(index, name, command, spec.environment(cpu_flags()))
         operator = self.key(FIRST_OPERATOR + index).address
         return LocalNode(index, node_id, spec, operator, child)
 
-    def _start_link(self, name: str, listen: str, target: str, spec: NodeSpec) -> None:
+    def _start_link(self, index: int, listen: str, target: str) -> None:
+        spec = self.spec.nodes[index]
         limits = ["--latency-ms", str(spec.latency_ms), *(["--mbit", str(spec.mbit)] if spec.mbit else [])]
         command = python("ostraka.devnet.shaped_link", "--listen", listen, "--target", target, *limits)
-        self.processes.start(f"link-of-{name}", command)
+        self._start_on(index, f"link-of-node-{index + 1}", command)
+
+    def _endpoint(self, index: int) -> str:
+        """Where the node of that index is reached."""
+        return f"127.0.0.1:{free_port()}"
+
+    def _start_on(
+        self, index: int, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None
+    ) -> Child:
+        """Starts a program where the node of that index lives: here."""
+        return self.processes.start(name, command, environment)
 
     def _await_nodes(self) -> None:
         api = OrchestratorApi(self.orchestrator_url)
