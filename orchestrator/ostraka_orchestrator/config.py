@@ -25,6 +25,7 @@ class OrchestratorConfig:
     heartbeat_ttl_s: int = 15  # a node that is silent for longer gets no work
     settle_placement_s: float = 2.0  # wait this long for more newcomers before placing them: more to choose from
     rebalance_s: float = 30.0  # between looks whether nodes should move; lower it where nodes come and go by the minute
+    places: bool = True  # False for one of several that only matches jobs: nodes follow their own profile's alone
     mode: Mode = (
         "replicas"  # what new chains are good at; `latency` weighs links, `throughput` serves many requests at once
     )

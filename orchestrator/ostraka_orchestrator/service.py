@@ -92,7 +92,8 @@ class Service:
         for epoch in self.orders.due(now, time.monotonic()):
             self.hand_out(Order(epoch))
         self._run_again(seen)
-        self.placer.look(self.state, time.monotonic())
+        if self.desk.config.places:
+            self.placer.look(self.state, time.monotonic())
 
     def catch_up(self) -> None:
         """Applies all events up to the newest confirmed chain block, and undoes what a reorganization took back."""
