@@ -65,6 +65,9 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for other machines.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 0,
     announce: Annotated[Path | None, typer.Option(help="Write the address here once requests are taken.")] = None,
+    snapshot: Annotated[
+        Path | None, typer.Option(help="Keep the state in this file, so that a restart does not replay all events.")
+    ] = None,
     placement: Annotated[
         Placement,
         typer.Option(
@@ -82,6 +85,7 @@ def serve(
     config = replace(
         _config(profile, key, queue, port),
         host=host,
+        snapshot=snapshot,
         places=placement is not Placement.none,
         mode=cast("Mode", "replicas" if placement is Placement.none else placement.value),
         rebalance_s=rebalance_s,

@@ -264,6 +264,7 @@ class Devnet:
             python(
                 "ostraka.cli", "orchestrator", "serve", *common,
                 "--port", str(port), "--announce", str(announce),
+                "--snapshot", str(self.folder / f"orchestrator{suffix}.snapshot"),
                 "--placement", "none" if index else self.spec.placement, "--rebalance-s", str(self.spec.rebalance_s),
                 "--settle-s", str(self.spec.settle_s),
             ),
