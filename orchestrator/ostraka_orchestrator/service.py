@@ -9,6 +9,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,13 @@ from kombu.exceptions import OperationalError
 
 from ostraka.chain.remember import Remembered
 from ostraka.errors import ChainUnreachable, OstrakaError
+from ostraka.telemetry import span
 from ostraka_orchestrator.api import make_api
 from ostraka_orchestrator.board import PlannedReplica, Seen
 from ostraka_orchestrator.config import OrchestratorConfig
 from ostraka_orchestrator.decide import (
     Command,
+    JobCommand,
     Match,
     Order,
     Replace,
@@ -189,7 +192,9 @@ class Service:
         pause_s = ROUTES_AGAIN_S if isinstance(command, Replace) else ASK_AGAIN_S
         if self._asked.ask(command.key, pause_s):
             name = type(command).__name__.lower()
-            self.queue.send_task(name, args=[command.key, *vars(command).values()])
+            about = command.job_id if isinstance(command, JobCommand) else None
+            with nullcontext() if about is None else span(self.desk.market.domain, about, f"ask {name}"):
+                self.queue.send_task(name, args=[command.key, *vars(command).values()])
 
 
 async def serve(config: OrchestratorConfig, announce: Path | None = None) -> None:
@@ -200,7 +205,9 @@ async def serve(config: OrchestratorConfig, announce: Path | None = None) -> Non
     listener = socket.create_server((config.host, config.port))
     port = listener.getsockname()[1]
     api = make_api(desk, lambda: service.state, service.metrics)
-    server = uvicorn.Server(uvicorn.Config(api, log_level="warning", lifespan="off", timeout_graceful_shutdown=1))
+    server = uvicorn.Server(
+        uvicorn.Config(api, log_config=None, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
+    )
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     if announce:
         await asyncio.to_thread(announce.write_text, f"http://{config.host}:{port}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import redis
 from celery import Celery
 
 from ostraka.errors import OstrakaError
+from ostraka.telemetry import span
 from ostraka_orchestrator import rounds, work
 from ostraka_orchestrator.decide import next_replicas, replica_key
 from ostraka_orchestrator.desk import Desk, log
@@ -38,11 +39,14 @@ def _leased(desk: Desk, key: str) -> Iterator[bool]:
 def make_tasks(desk: Desk) -> Celery:
     app = make_queue(desk.config.queue_url)
 
+    def traced(job_id: int, name: str, **attributes: int) -> AbstractContextManager[None]:
+        return span(desk.market.domain, job_id, name, **attributes)
+
     def on_chain(name: str, act: Callable[..., None]) -> None:
-        def task(key: str, *args: int) -> None:
-            with _leased(desk, f"run:{key}") as mine:
+        def task(key: str, job_id: int, *args: int) -> None:
+            with traced(job_id, name), _leased(desk, f"run:{key}") as mine:
                 if mine:
-                    act(desk, *args)
+                    act(desk, job_id, *args)
 
         app.task(name=name)(task)
 
@@ -52,10 +56,9 @@ def make_tasks(desk: Desk) -> Celery:
     on_chain("judge", work.judge)
     on_chain("expire", work.expire)
     on_chain("replace", rounds.replace)
-    on_chain("order", work.order)
 
     def match(key: str, job_id: int, number: int) -> None:
-        with _leased(desk, f"run:{key}") as mine:
+        with traced(job_id, "match", round=number), _leased(desk, f"run:{key}") as mine:
             if not mine:
                 return
             if number:
@@ -69,7 +72,7 @@ def make_tasks(desk: Desk) -> Celery:
 
         Replicas of an inference have all been started at once, and have nothing to do with each other.
         """
-        with _leased(desk, key) as mine:
+        with traced(job_id, "replica", replica=index, round=number), _leased(desk, key) as mine:
             if not mine:
                 return
             work.run_replica(desk, job_id, index, claimed, number)
@@ -80,6 +83,12 @@ def make_tasks(desk: Desk) -> Celery:
                 ahead = replica_key(job_id, other, plan[other].round)
                 app.send_task("replica", args=[ahead, job_id, other, tokens, number])
 
+    def order(key: str, epoch: int) -> None:
+        with _leased(desk, f"run:{key}") as mine:
+            if mine:
+                work.order(desk, epoch)
+
     app.task(name="match")(match)
+    app.task(name="order")(order)
     app.task(name="replica")(replica)
     return app

@@ -13,6 +13,7 @@ from ostraka.client.traces import fetch_trace
 from ostraka.crypto.eip712 import assignment_message, sign
 from ostraka.crypto.trace import Digests, first_divergence
 from ostraka.errors import NoRoute, OstrakaError, PeerFault, TransactionFailed
+from ostraka.telemetry import span
 from ostraka.types import Assignment, BlockSpan, JobId, JobState, NodeId, NodeStatus, Stage
 from ostraka.wire.grpc_transport import BlockingPeer
 from ostraka.wire.messages import Done, Route, Run, Token
@@ -274,7 +275,8 @@ def send_call(desk: Desk, job_id: int, operation: str, call: Any, *, sure: bool 
     A refusal usually means that somebody was faster, or that it is too early: both are told by the chain's state.
     """
     try:
-        desk.sender.send(call, sure=sure)
+        with span(desk.market.domain, job_id, operation):
+            desk.sender.send(call, sure=sure)
         return True
     except TransactionFailed as error:
         log.info("job %d: %s not taken: %s", job_id, operation, error)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ostraka.crypto.eip712 import Receipt, receipt_message, recover
 from ostraka.crypto.trace import result_hash, words_digest
 from ostraka.errors import HashMismatch, JobFailed, OrchestratorUnreachable
+from ostraka.telemetry import end_job, span
 from ostraka.types import JobState, NodeId
 
 if TYPE_CHECKING:
@@ -89,8 +90,14 @@ class Answer:
             HashMismatch: the tokens that the orchestrator shows are not those that the replicas agreed on.
         """
         if not self._final:
-            self._await_verdict()
-            self._load()
+            domain = self._client.market.domain
+            try:
+                with span(domain, self.job_id, "await verdict"):
+                    self._await_verdict()
+                with span(domain, self.job_id, "verify"):
+                    self._load()
+            finally:
+                end_job(domain, self.job_id)
             self._final = True
         return self
 
