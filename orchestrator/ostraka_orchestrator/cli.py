@@ -10,7 +10,7 @@ import time
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -18,10 +18,12 @@ from ostraka.cli.output import JsonOption, out, print_json
 from ostraka.client.profile import load_profile
 from ostraka.errors import ConfigError, Unavailable
 from ostraka.telemetry import close_traces, open_traces, setup_logging
+from ostraka_orchestrator import membership
 from ostraka_orchestrator.simulate.cli import simulate
 
 if TYPE_CHECKING:
     from ostraka_orchestrator.config import OrchestratorConfig
+    from ostraka_orchestrator.placing import Mode
 
 app = typer.Typer(help="Match jobs to nodes.", no_args_is_help=True)
 ProfileOption = Annotated[Path | None, typer.Option("--profile", help="Network profile (ostraka.toml).")]
@@ -38,9 +40,11 @@ class Placement(StrEnum):
     replicas = "replicas"
     latency = "latency"
     throughput = "throughput"
+    none = "none"
 
 
 def register(root: typer.Typer) -> None:
+    membership.add_commands(app)
     root.add_typer(app, name="orchestrator")
     root.command()(simulate)
 
@@ -58,10 +62,17 @@ def serve(
     key: KeyOption,
     queue: QueueOption,
     profile: ProfileOption = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for other machines.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 0,
     announce: Annotated[Path | None, typer.Option(help="Write the address here once requests are taken.")] = None,
+    snapshot: Annotated[
+        Path | None, typer.Option(help="Keep the state in this file, so that a restart does not replay all events.")
+    ] = None,
     placement: Annotated[
-        Placement, typer.Option(help="What new chains of nodes are good at; `latency` weighs measured links.")
+        Placement,
+        typer.Option(
+            help="What new chains of nodes are good at; `latency` weighs measured links, `none` places nobody."
+        ),
     ] = Placement.replicas,
     rebalance_s: Annotated[float, typer.Option(min=1, help="Seconds between looks whether nodes should move.")] = 30.0,
     settle_s: Annotated[float, typer.Option(min=0, help="Wait so long for more newcomers before placing them.")] = 2.0,
@@ -74,7 +85,10 @@ def serve(
     _flush_on_sigterm()
     config = replace(
         _config(profile, key, queue, port),
-        mode=placement.value,
+        host=host,
+        snapshot=snapshot,
+        places=placement is not Placement.none,
+        mode=cast("Mode", "replicas" if placement is Placement.none else placement.value),
         rebalance_s=rebalance_s,
         settle_placement_s=settle_s,
     )

@@ -21,6 +21,7 @@ from kombu.exceptions import OperationalError
 from ostraka.chain.remember import Remembered
 from ostraka.errors import ChainUnreachable, OstrakaError
 from ostraka.telemetry import span
+from ostraka_orchestrator import snapshot
 from ostraka_orchestrator.api import make_api
 from ostraka_orchestrator.board import PlannedReplica, Seen
 from ostraka_orchestrator.config import OrchestratorConfig
@@ -98,6 +99,31 @@ class Service:
         self.state = State(next_block=self.desk.market.deployment.block_number)
         config = self.desk.config
         self._follower = Follower(self.desk.market, self.state, config.reorg_depth, config.confirmations)
+        self._kept = 0  # the chain block of the newest snapshot
+        self._keep_at = 0.0
+
+    def resume(self) -> None:
+        """Begins where the snapshot ends, if there is one that this chain bears out."""
+        path, deployment = self.desk.config.snapshot, self.desk.market.deployment
+        if path is None or (mark := snapshot.load(path, deployment)) is None:
+            return
+        if self._follower.resume(mark):
+            self.state, self._kept = self._follower.state, mark.number
+            log.info("snapshot %s: resuming after chain block %d", path, mark.number)
+        else:
+            log.warning("snapshot %s: the chain has another block %d; replaying all events", path, mark.number)
+
+    def keep(self, now: float) -> None:
+        """Writes a snapshot now and then. `now` is a monotonic clock's."""
+        path, mark = self.desk.config.snapshot, self._follower.settled()
+        if path is None or mark is None or mark.number == self._kept or now < self._keep_at:
+            return
+        self._keep_at = now + self.desk.config.snapshot_s
+        try:
+            snapshot.save(path, self.desk.market.deployment, mark)
+            self._kept = mark.number
+        except OSError as error:
+            log.warning("snapshot %s: %s; the next restart replays more", path, error)
 
     def tick(self) -> None:
         """Costs what the open jobs cost, however many there have been."""
@@ -116,7 +142,9 @@ class Service:
         for epoch in self.orders.due(now, time.monotonic()):
             self.hand_out(Order(epoch))
         self._run_again(seen)
-        self.placer.look(self.state, time.monotonic())
+        if self.desk.config.places:
+            self.placer.look(self.state, time.monotonic())
+        self.keep(time.monotonic())
 
     def catch_up(self) -> None:
         """Applies all events up to the newest confirmed chain block, and undoes what a reorganization took back."""
@@ -201,6 +229,7 @@ async def serve(config: OrchestratorConfig, announce: Path | None = None) -> Non
     """Runs until cancelled. `announce` is a file that gets the address once requests are taken."""
     desk = await asyncio.to_thread(Desk.open, config)
     service = Service(desk)
+    await asyncio.to_thread(service.resume)
     await asyncio.to_thread(service.catch_up)
     listener = socket.create_server((config.host, config.port))
     port = listener.getsockname()[1]

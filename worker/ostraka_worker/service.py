@@ -17,6 +17,7 @@ from eth_account import Account
 from eth_account.messages import encode_defunct
 
 from ostraka.chain import Court, Deployment, Sender, connect
+from ostraka.chain.whereabouts import Whereabouts
 from ostraka.crypto.canonical import canonical_json
 from ostraka.crypto.keys import Key, load_key
 from ostraka.errors import ConfigError, HashMismatch, OstrakaError, StakeTooLow, UsageError
@@ -31,6 +32,7 @@ from ostraka_worker.disputes.attendant import Attendant
 from ostraka_worker.disputes.service import attend, look_for_ever
 from ostraka_worker.engine import GraphStage, Stage, load_stage
 from ostraka_worker.faults import Fault
+from ostraka_worker.herald import WHERE_S, Herald
 from ostraka_worker.kernels.gemm import Kernel
 from ostraka_worker.kernels.probe import pick_kernel
 from ostraka_worker.lead import Lead
@@ -206,10 +208,13 @@ class Service:
             }
         )
 
-    async def beat(self, http: httpx.AsyncClient) -> dict[str, Any]:
+    async def beat(self, http: httpx.AsyncClient, herald: Herald) -> dict[str, Any]:
+        """Tells every orchestrator; returns what the profile's own says."""
         body = self.heartbeat()
         signature = Account.sign_message(encode_defunct(body), self.key.secret).signature.hex()
-        answer = await http.post("/v1/heartbeat", content=body, headers={"x-ostraka-signature": signature})
+        headers = {"x-ostraka-signature": signature}
+        herald.tell(body, headers)
+        answer = await http.post("/v1/heartbeat", content=body, headers=headers)
         if answer.status_code != 200:
             raise UsageError(f"orchestrator refused the heartbeat: {answer.json().get('message', answer.text)}")
         reply: dict[str, Any] = answer.json()
@@ -237,16 +242,19 @@ class Service:
 
     async def loop(self) -> None:
         """Beats for ever. Whatever goes wrong is logged and tried again: a node must not die of a bad minute."""
-        async with httpx.AsyncClient(base_url=self.config.profile.orchestrator_url, timeout=10.0) as http:
+        own_url = self.config.profile.orchestrator_url
+        whereabouts = Whereabouts(self.market, self.market.deployment.block_number, WHERE_S)
+        herald = Herald(whereabouts.active, own_url)
+        async with httpx.AsyncClient(base_url=own_url, timeout=10.0) as http:
             while True:
                 pause = self.config.heartbeat_s
                 try:
                     await self.node.reap(asyncio.get_running_loop().time() - SESSION_IDLE_S)
-                    reply = await self.beat(http)
+                    reply = await self.beat(http, herald)
                     self.prober.look_at([(int(node), str(endpoint)) for node, endpoint in reply.get("probe", [])])
                     self.follow(reply["placement"])
                 except httpx.HTTPError as error:
-                    log.warning("orchestrator at %s: %s", self.config.profile.orchestrator_url, error)
+                    log.warning("orchestrator at %s: %s", own_url, error)
                 except OstrakaError as error:
                     log.error("%s", error)
                     pause = RETRY_S

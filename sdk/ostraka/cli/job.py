@@ -162,5 +162,5 @@ def watch(job_id: Annotated[int, typer.Argument(help="Number of the job.")], pro
 
     with Client(load_profile(profile)) as client:
         _status(client, job_id)  # an unknown job is an error, not an endless silence
-        for event in client.orchestrator.events(job_id, time.monotonic() + 86_400):
+        for event in client.orchestrators.events(job_id, time.monotonic() + 86_400):
             out.print(", ".join(f"{k} {v}" for k, v in event.items()))
