@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
 import sys
@@ -18,6 +17,7 @@ import typer
 from ostraka.cli.output import JsonOption, out, print_json
 from ostraka.client.profile import load_profile
 from ostraka.errors import ConfigError, Unavailable
+from ostraka.telemetry import close_traces, open_traces, setup_logging
 from ostraka_orchestrator import membership
 from ostraka_orchestrator.simulate.cli import simulate
 
@@ -80,8 +80,9 @@ def serve(
     """Watch the chain, answer requesters and nodes, hand work to the queue."""
     from ostraka_orchestrator.service import serve as run
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    setup_logging()
+    open_traces("ostraka-orchestrator")
+    _flush_on_sigterm()
     config = replace(
         _config(profile, key, queue, port),
         host=host,
@@ -109,17 +110,38 @@ def tasks(
     from ostraka_orchestrator.queue import QUEUES
     from ostraka_orchestrator.tasks import make_tasks
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    setup_logging()
+    open_traces("ostraka-tasks")
     config = _config(profile, key, queue, threads=threads)
     queue_app = make_tasks(Desk.open(config))
     queues = ",".join(queue for queue in QUEUES if only is None or queue.endswith(only))
-    arguments = ["worker", "--pool", "threads", "--concurrency", str(config.task_threads), "--loglevel", "WARNING"]
+    arguments = [
+        "--quiet",
+        "worker",
+        "--pool",
+        "threads",
+        "--concurrency",
+        str(config.task_threads),
+        "--loglevel",
+        "WARNING",
+    ]
     try:
         queue_app.worker_main([*arguments, "--without-gossip", "--without-mingle", "--queues", queues])
     except SystemExit as end:
         if not end.code:
             raise
     _start_again(config)
+
+
+def _flush_on_sigterm() -> None:
+    """uvicorn hands SIGTERM back once it has stopped serving, and then nothing that waits for a program's end would be run."""
+
+    def end(number: int, _: object) -> None:
+        close_traces()
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def _start_again(config: OrchestratorConfig) -> None:

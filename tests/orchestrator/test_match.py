@@ -14,7 +14,7 @@ from ostraka_orchestrator.work import plan_routes, serving_nodes
 
 MODEL = b"m" * 32
 SHAPE = ModelShape((1, 1), (10, 10))
-JOB = SimpleNamespace(model_id=MODEL, replicas=1, max_units=50)
+JOB = SimpleNamespace(model_id=MODEL, max_units=50)
 
 
 def beat(node_id: int, **changes) -> Heartbeat:
@@ -35,8 +35,7 @@ def desk(clean_queue_url):
 
 def chosen(desk, beats, replicas=1) -> set[int]:
     nodes = serving_nodes(desk, MODEL, beats, JOB.max_units)
-    job = SimpleNamespace(**{**vars(JOB), "replicas": replicas})
-    return {stage.node_id for route in plan_routes(desk, job, b"seed", nodes, beats) for stage in route}
+    return {stage.node_id for route in plan_routes(desk, JOB, replicas, b"seed", nodes, beats) for stage in route}
 
 
 def test_a_node_without_room_for_the_job_is_passed_over(desk):

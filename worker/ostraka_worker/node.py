@@ -16,6 +16,7 @@ from ostraka.chain.orchestrators import ANYBODY
 from ostraka.chain.remember import Remembered
 from ostraka.crypto.eip712 import assignment_message, check_signer, recover
 from ostraka.errors import BadFrame, BadSignature, ConfigError, StakeTooLow, UnknownJob
+from ostraka.telemetry import past_span, span
 from ostraka.types import Address, Assignment, NodeId
 from ostraka.wire.grpc_transport import Peer
 from ostraka.wire.job_input import decode_terms
@@ -230,6 +231,9 @@ class Node:
     async def _drop(self, session: Session) -> None:
         if self._sessions.pop(session.id, None) is not None and self._runner is not None:
             await self._runner.close(session)
+            told = {"node": int(self.identity.node_id), "replica": session.assignment.replica, "stage": session.stage}
+            told["positions"] = session.outputs.length
+            past_span(self.identity.domain, session.assignment.job_id, "stage", session.opened_ns, **told)
 
     async def reap(self, before: float) -> int:
         """Drops sessions that heard nothing since `before` (event loop's clock): their lead has died and will not close them."""
@@ -271,7 +275,9 @@ class Node:
         previous = session.assignment.stages[session.stage - 1].node_id
         lead = await asyncio.to_thread(self.market.signer_of, session.assignment.stages[0].node_id)
         before = await asyncio.to_thread(self.market.signer_of, previous)
-        answer, digests = attest(self.identity, session, message, self.model_id, lead, before)
+        about = {"node": int(self.identity.node_id), "replica": session.assignment.replica, "stage": session.stage}
+        with span(self.identity.domain, session.assignment.job_id, "attest", **about):
+            answer, digests = attest(self.identity, session, message, self.model_id, lead, before)
         session.state = session.state.attest()
         record = Record(
             job_id=session.assignment.job_id,

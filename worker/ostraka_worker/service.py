@@ -23,6 +23,7 @@ from ostraka.crypto.keys import Key, load_key
 from ostraka.errors import ConfigError, HashMismatch, OstrakaError, StakeTooLow, UsageError
 from ostraka.model import MAX_MANIFEST_BYTES, AnyManifest, chunk_root, load_manifest
 from ostraka.store import CachedStore, ContentStore, LocalStore, cid_of_digest, open_store
+from ostraka.telemetry import close_traces
 from ostraka.types import OSTR, BlockSpan, ModelId, NodeId
 from ostraka.wire.grpc_transport import serve as serve_grpc
 from ostraka_worker.attest import Identity
@@ -284,5 +285,6 @@ async def serve(config: WorkerConfig) -> None:
         task.cancel()
     await server.stop(1.0)
     service.node.shut_down()
+    close_traces()
     logging.shutdown()
     os._exit(0)  # a computation that is still running must not keep the process

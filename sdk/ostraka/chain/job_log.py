@@ -44,6 +44,13 @@ class JobFacts:
     deadline: int
     block_number: int
     result_hash: bytes = bytes(32)  # the agreed one; zeros until then
+    round: int = 0  # how often its commit deadline was put off for silent replicas
+    round_block: int = 0  # chain block in which that was done last
+
+    @property
+    def began_block(self) -> int:
+        """Chain block of the submission, or of what began the present round."""
+        return self.round_block or self.block_number
 
 
 class JobLog:
@@ -103,6 +110,7 @@ def facts(events: Sequence[ev.Event]) -> JobFacts:
     assert isinstance(first, ev.JobSubmitted)
     bound = first.orchestrator
     state, committed, deadline, agreed = JobState.OPEN, set[int](), first.deadline, bytes(32)
+    rounds, round_block = 0, 0
     for event in events:
         match event:
             case ev.ReplicaCommitted():
@@ -112,6 +120,7 @@ def facts(events: Sequence[ev.Event]) -> JobFacts:
                 bound = event.orchestrator
             case ev.JobReplacing():
                 state, deadline = JobState.REPLACING, event.deadline
+                rounds, round_block = event.round, event.block_number
             case ev.JobAgreed():
                 state, agreed = JobState.AGREED, event.result_hash
             case ev.JobDisputed():
@@ -130,6 +139,8 @@ def facts(events: Sequence[ev.Event]) -> JobFacts:
         deadline=deadline,
         block_number=first.block_number,
         result_hash=agreed,
+        round=rounds,
+        round_block=round_block,
     )
 
 

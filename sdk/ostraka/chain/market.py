@@ -216,7 +216,12 @@ class Market(Registries, Orchestrators):
             block_number=submitted.block_number,
             result_hash=bytes(view[17]),
             stage_lock=self.stage_lock(job_id),
+            round=view[13],
+            round_block=self._round_block(job_id) if view[13] else 0,
         )
+
+    def _round_block(self, job_id: int) -> int:
+        return max(e.block_number for e in self.job_events(job_id) if isinstance(e, ev.JobReplacing))
 
     def stage_lock(self, job_id: int) -> int:
         """Wei of stake that each stage of it locks."""
@@ -228,6 +233,10 @@ class Market(Registries, Orchestrators):
     def reveals(self, job_id: int) -> dict[int, RevealView]:
         """By replica."""
         return _reveals(self.job_events(job_id))
+
+    def committed(self, job_id: int) -> frozenset[int]:
+        """Replicas that have committed."""
+        return frozenset(e.replica for e in self.job_events(job_id) if isinstance(e, ev.ReplicaCommitted))
 
     def committed_stages(self, job_id: int, replica: int) -> tuple[Stage, ...]:
         """The stages that a replica committed with, from its transaction's own bytes; empty when it did not commit.

@@ -59,6 +59,10 @@ def commit(job_id, replica):
     )
 
 
+def put_off(job_id, number, deadline):
+    return event(ev.JobReplacing, job_id=job_id, round=number, silent=0b10, deadline=deadline)
+
+
 def agree(job_id):
     return event(ev.JobAgreed, job_id=job_id, result_hash=b"h", units=1, winners=3, outvoted=0)
 
@@ -71,6 +75,17 @@ def chain():
 @pytest.fixture
 def log(chain):
     return JobLog(chain, 0)
+
+
+def test_a_round_is_told_with_its_deadline_and_the_chain_block_in_which_it_began(chain, log):
+    chain.add(submit(1))
+    chain.add(commit(1, 0))
+    log.look(0)
+    assert (log.facts(1).round, log.facts(1).began_block) == (0, 1)
+    chain.add(put_off(1, 1, 520))
+    log.look(0)
+    facts = log.facts(1)
+    assert (facts.state, facts.round, facts.began_block, facts.deadline) == (JobState.REPLACING, 1, 3, 520)
 
 
 def test_a_job_is_followed_to_its_end(chain, log):

@@ -12,6 +12,7 @@ import typer
 
 from ostraka.cli.output import JsonOption, ProfileOption, ostr, out, print_json
 from ostraka.errors import UsageError
+from ostraka.telemetry import open_traces, setup_logging
 from ostraka.types import OSTR
 
 
@@ -104,8 +105,8 @@ def serve(
     from ostraka_worker.config import WorkerConfig
     from ostraka_worker.service import serve as run
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    setup_logging()
+    open_traces("ostraka-node")
     config = WorkerConfig(
         profile=load_profile(profile),
         key=key,
@@ -137,7 +138,7 @@ def judge(
     from ostraka_worker.config import WorkerConfig
     from ostraka_worker.disputes.service import judge as run
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    setup_logging()
     config = WorkerConfig(
         profile=load_profile(profile), key=key, state=state, threads=threads, cache_bytes=cache_mb * 10**6, juror=True
     )
@@ -170,7 +171,7 @@ def audit(
     from ostraka_worker.disputes.service import audit as run
     from ostraka_worker.disputes.service import open_auditor
 
-    logging.basicConfig(level=logging.WARNING if jobs else logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    setup_logging(logging.WARNING if jobs else logging.INFO)
     config = WorkerConfig(
         profile=load_profile(profile),
         key=key,
