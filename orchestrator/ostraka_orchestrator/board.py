@@ -18,11 +18,14 @@ import redis
 
 from ostraka.errors import Unavailable
 from ostraka.types import NodeId
+from ostraka.wire.messages import MAX_POSITIONS
 from ostraka_orchestrator.planner import Timing, Weights
 
 JOB_TTL_S = 86_400
 HOLD_TTL_S = 15
 SERVED_S = 3_600
+PAUSE_S, LONGEST_PAUSE_S = 5, 600  # after a node's first failure, and at most: each doubles the pause
+STRIKES_S = 3_600  # without another failure all are forgotten
 TIMINGS_KEPT = 256
 PREFIX = "ostraka:"
 
@@ -40,6 +43,7 @@ class Heartbeat(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     simd: str = ""
     threads: int = 1
     busy: int = 0
+    positions_left: int = MAX_POSITIONS  # of KV cache, for all further sessions
     step_us: int = 0  # what a position takes here beside its blocks, however many they are
     links: list[
         tuple[int, int, int]
@@ -116,6 +120,25 @@ class Board:
     def forget(self, node_id: int) -> None:
         """Drops a node from the list until it beats again."""
         self.redis.delete(f"{PREFIX}node:{node_id}")
+
+    def strike(self, node_ids: Sequence[int]) -> None:
+        """A replica failed at these nodes: they rest, each time twice as long."""
+        for node_id in node_ids:
+            strikes = int(self.redis.incr(f"{PREFIX}strikes:{node_id}"))
+            self.redis.expire(f"{PREFIX}strikes:{node_id}", STRIKES_S)
+            pause = min(PAUSE_S << min(strikes - 1, 16), LONGEST_PAUSE_S)
+            self.redis.set(f"{PREFIX}resting:{node_id}", strikes, ex=pause)
+
+    def absolve(self, node_ids: Sequence[int]) -> None:
+        """A replica came through these nodes."""
+        if node_ids:
+            self.redis.delete(*(f"{PREFIX}{what}:{i}" for i in node_ids for what in ("strikes", "resting")))
+
+    def resting(self, node_ids: Iterable[int]) -> set[int]:
+        """Those that get work only where it cannot be done without them."""
+        ids = list(node_ids)
+        values = self.redis.mget([f"{PREFIX}resting:{i}" for i in ids]) if ids else []
+        return {i for i, value in zip(ids, values, strict=True) if value is not None}
 
     def set_placement(self, node_id: int, model: str, start: int, stop: int) -> None:
         self.redis.set(f"{PREFIX}placement:{node_id}", msgspec.json.encode([model, start, stop]))

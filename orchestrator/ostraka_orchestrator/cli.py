@@ -181,7 +181,8 @@ def status(profile: ProfileOption = None, as_json: JsonOption = False) -> None:
         return
     out.print(f"chain block     {seen['chain_block']}")
     out.print(
-        f"nodes           {seen['nodes_serving']} serving, {seen['nodes_beating']} heard of, {seen['nodes_registered']} registered; "
+        f"nodes           {seen['nodes_serving']} serving, {seen['nodes_resting']} resting after a failure, "
+        f"{seen['nodes_beating']} heard of, {seen['nodes_registered']} registered; "
         f"work by speed × stake: Jain's index {seen['fairness']:.2f}"
     )
     for title, part in (

@@ -14,9 +14,7 @@ from ostraka.types import NodeId, Stage
 from ostraka_orchestrator.board import PlannedReplica
 from ostraka_orchestrator.decide import silent_replicas
 from ostraka_orchestrator.desk import Desk, log
-from ostraka_orchestrator.planner import choose_routes, weighed
-from ostraka_orchestrator.roster import connect
-from ostraka_orchestrator.work import may_sign, send_call, serving_nodes, sign_route
+from ostraka_orchestrator.work import may_sign, plan_routes, send_call, serving_nodes, sign_route
 
 
 @dataclass(frozen=True)
@@ -83,17 +81,14 @@ def fresh_routes(
 ) -> Fresh:
     """Routes of operators that serve none of the job's replicas; where there is none, with what still answers of the silent ones'."""
     beats = desk.board.heartbeats()
-    serving = serving_nodes(desk, job.model_id, beats)
+    serving = serving_nodes(desk, job.model_id, beats, job.max_units)
     endpoint = {n.node_id: n.endpoint for n in serving}
     standing = _operators(desk, [p for replica, p in enumerate(plan) if replica not in silent])
     for taken in (standing | _operators(desk, [plan[replica] for replica in silent]), standing):
-        nodes, links, home = connect([n for n in serving if n.operator not in taken], beats)
-        nodes, links = weighed(nodes, links, desk.weights(job.model_id))
+        nodes = [n for n in serving if n.operator not in taken]
         for count in range(len(silent), 0, -1):
             try:
-                found = choose_routes(
-                    desk.shape(job.model_id), nodes, count, seed, links, home, served=desk.board.served()
-                )
+                found = plan_routes(desk, job, count, seed, nodes, beats)
             except NoRoute:
                 continue
             routes = {

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from ostraka.chain.court_views import dispute_id
+from ostraka.chain.job_log import JobFacts
 from ostraka.client.cases import advance
 from ostraka.client.traces import fetch_trace
 from ostraka.crypto.eip712 import assignment_message, sign
@@ -29,13 +31,15 @@ CONNECT_TIMEOUT_S = 2.0
 TOKENS_TIMED = 8  # a shorter answer says too little about a position
 
 
-def serving_nodes(desk: Desk, model_id: bytes, beats: Mapping[int, Heartbeat]) -> list[NodeProfile]:
-    """Nodes that beat, serve this model and are active on chain."""
+def serving_nodes(desk: Desk, model_id: bytes, beats: Mapping[int, Heartbeat], positions: int = 0) -> list[NodeProfile]:
+    """Nodes that beat, serve this model, have room for so many positions and are active on chain."""
     found = []
     placements = desk.board.placements(beats)
     for beat in beats.values():
         if beat.span is None or beat.span[0] != model_id.hex() or placements.get(beat.node_id, beat.span) != beat.span:
             continue  # one that should move gets no more work: it moves once it has none
+        if beat.positions_left < positions:
+            continue
         node = desk.node(beat.node_id)
         if node.status is NodeStatus.ACTIVE:
             found.append(profile(beat, node.operator, desk.stake_units(node.operator)))
@@ -55,12 +59,9 @@ def match(desk: Desk, job_id: int) -> bool:
         log.warning("job %d is older than this board: it may have been signed before, so it is left to others", job_id)
         return False
     beats = desk.board.heartbeats()
-    nodes, links, home = connect(serving_nodes(desk, job.model_id, beats), beats)
-    nodes, links = weighed(nodes, links, desk.weights(job.model_id))
+    nodes = serving_nodes(desk, job.model_id, beats, job.max_units)
     try:
-        routes = choose_routes(
-            desk.shape(job.model_id), nodes, job.replicas, seed, links, home, served=desk.board.served()
-        )
+        routes = plan_routes(desk, job, job.replicas, seed, nodes, beats)
     except NoRoute as error:
         desk.board.tell(job_id, {"type": "waiting", "message": str(error)})
         return False
@@ -69,6 +70,25 @@ def match(desk: Desk, job_id: int) -> bool:
     if desk.board.put_plan(job_id, plan):
         desk.board.tell(job_id, {"type": "matched", "routes": [p.stages for p in plan]})
     return True
+
+
+def plan_routes(
+    desk: Desk, job: JobFacts, replicas: int, seed: bytes, nodes: Sequence[NodeProfile], beats: Mapping[int, Heartbeat]
+) -> list[tuple[Stage, ...]]:
+    """Routes for so many replicas over nodes at which nothing failed of late; over all where these do not suffice. Raises `NoRoute`."""
+    if resting := desk.board.resting([int(n.node_id) for n in nodes]):
+        with suppress(NoRoute):
+            return _routes(desk, job, replicas, seed, [n for n in nodes if n.node_id not in resting], beats)
+    return _routes(desk, job, replicas, seed, nodes, beats)
+
+
+def _routes(
+    desk: Desk, job: JobFacts, replicas: int, seed: bytes, nodes: Sequence[NodeProfile], beats: Mapping[int, Heartbeat]
+) -> list[tuple[Stage, ...]]:
+    placed, links, home = connect(nodes, beats)
+    placed, links = weighed(placed, links, desk.weights(job.model_id))
+    shape, served = desk.shape(job.model_id), desk.board.served()
+    return choose_routes(shape, placed, replicas, seed, links, home, served)
 
 
 def sign_route(
@@ -148,7 +168,11 @@ def run_replica(desk: Desk, job_id: int, replica: int, claimed: list[int] | None
 
 
 def _forget_dead(desk: Desk, planned: PlannedReplica) -> None:
-    """A node that takes no connection gets no more work until it beats again; its last heartbeat would keep it listed."""
+    """A node that takes no connection gets no more work until it beats again; its last heartbeat would keep it listed.
+
+    Such nodes are to blame for a replica that failed; where there are none, all of the route may be, and rest.
+    """
+    dead = []
     for (node_id, *_), endpoint in zip(planned.stages, planned.endpoints, strict=True):
         host, _, port = endpoint.rpartition(":")
         try:
@@ -156,6 +180,8 @@ def _forget_dead(desk: Desk, planned: PlannedReplica) -> None:
         except OSError:
             log.warning("node %d at %s takes no connection; no work for it until it beats again", node_id, endpoint)
             desk.board.forget(node_id)
+            dead.append(node_id)
+    desk.board.strike(dead or [node_id for node_id, *_ in planned.stages])
 
 
 def _replica_done(
@@ -193,6 +219,7 @@ def _replica_done(
     if done.outputs:
         desk.board.put_outputs(job_id, replica, done.outputs)  # before the rest, which says that it is done
     desk.board.put_replica(job_id, replica, value)
+    desk.board.absolve([node_id for node_id, *_ in planned.stages])
     shape = desk.shape(model_id)
     for node_id, start, stop, _ in planned.stages:
         desk.board.add_served(node_id, float(done.units * shape.span_work(BlockSpan(start, stop))))

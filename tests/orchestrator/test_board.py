@@ -27,6 +27,23 @@ def test_a_node_is_listed_until_it_falls_silent(board):
     assert board.heartbeats() == {}
 
 
+def test_a_node_that_fails_rests_twice_as_long_each_time_and_is_absolved_by_success(board, monkeypatch):
+    monkeypatch.setattr(board_module, "PAUSE_S", 1)
+    assert board.resting([3, 4]) == set()
+    board.strike([3])
+    assert board.resting([3, 4]) == {3}
+    time.sleep(1.1)
+    assert board.resting([3]) == set()
+    board.strike([3])
+    time.sleep(1.1)
+    assert board.resting([3]) == {3}
+    board.absolve([3, 4])
+    assert board.resting([3]) == set()
+    for _ in range(20):
+        board.strike([4])
+    assert 0 < board.redis.ttl("ostraka:resting:4") <= board_module.LONGEST_PAUSE_S
+
+
 def test_a_placement_is_remembered(board):
     assert board.placement(3) is None
     board.set_placement(3, "ab", 0, 4)

@@ -54,7 +54,16 @@ LOCK_S, FREE_S = 60.0, 2.0  # how long what a job locks, and what stake is free,
 class Node:
     """One serving node. `serve_stage` gives it weights; before that it refuses sessions."""
 
-    def __init__(self, identity: Identity, market: Court, records: Records, lead: Lead, fault: Fault) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        market: Court,
+        records: Records,
+        lead: Lead,
+        fault: Fault,
+        kv_bytes: int = 512 << 20,
+    ) -> None:
+        """`kv_bytes` is what the KV caches of all sessions may take together."""
         self.identity = identity
         self.market = market
         self.records = records
@@ -64,6 +73,7 @@ class Node:
         self.model_id: bytes | None = None
         self.borders = 0
         self._runner: Runner | None = None
+        self._kv_bytes, self._position_bytes = kv_bytes, 0
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="compute")
         self._sessions: dict[bytes, Session] = {}
         self._locks: Remembered[tuple[bytes, int], int] = Remembered(LOCK_S)
@@ -71,7 +81,7 @@ class Node:
 
     def serve_stage(self, stage: StageLike, model_id: bytes) -> None:
         self.model_id, self.borders = model_id, len(stage.manifest.blocks) + 1
-        self._runner = Runner(stage, self._executor)
+        self._runner, self._position_bytes = Runner(stage, self._executor), stage.position_bytes
 
     @property
     def speed(self) -> float | None:
@@ -107,6 +117,14 @@ class Node:
     @property
     def busy(self) -> int:
         return len(self._sessions)
+
+    @property
+    def positions_left(self) -> int:
+        """How many more positions its KV caches have room for."""
+        if not self._position_bytes:
+            return MAX_CAPACITY
+        held = sum(session.terms.max_units for session in self._sessions.values())
+        return max(0, min(self._kv_bytes // self._position_bytes - held, MAX_CAPACITY))
 
     # ── sessions ──
 
@@ -193,6 +211,10 @@ class Node:
     async def _open(self, message: Open) -> Session:
         session = await self._admit(message)
         runner = self._serving()
+        if session.terms.max_units > self.positions_left:
+            raise BadFrame(
+                f"session: {session.terms.max_units} positions; this node's KV caches have room for {self.positions_left} more, try another"
+            )
         runner.stage.open(session.id, session.terms.max_units, session.terms.sampling)
         session.state = session.state.open()
         session.touched = asyncio.get_running_loop().time()

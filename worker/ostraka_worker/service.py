@@ -101,7 +101,8 @@ class Service:
         sender = Sender(web3, key)
         identity = Identity(market.domain, key, node_id)
         records = Records(config.state / "records")
-        node = Node(identity, market, records, Lead(identity, market, sender, records, heads), fault)
+        lead = Lead(identity, market, sender, records, heads)
+        node = Node(identity, market, records, lead, fault, config.kv_bytes)
         store = open_store(config.profile.store_url)
         if not isinstance(store, LocalStore):
             store = CachedStore(store, config.state / "blocks", config.cache_bytes)
@@ -206,6 +207,7 @@ class Service:
                 "simd": torch.backends.cpu.get_cpu_capability(),
                 "threads": self.config.threads,
                 "busy": self.node.busy,
+                "positions_left": self.node.positions_left,
                 "links": self.prober.rows(),
             }
         )

@@ -89,6 +89,7 @@ def serve(
         str, typer.Option(help="host:port where others reach this node, if not where it listens.")
     ] = "",
     memory_mb: Annotated[int, typer.Option(min=1, help="How many MB of the model this node may hold.")] = 256,
+    kv_mb: Annotated[int, typer.Option(min=1, help="Memory for the KV caches of all sessions, in MB.")] = 512,
     cache_mb: Annotated[int, typer.Option(min=1, help="Disk for fetched blocks, in MB, in the state folder.")] = 4096,
     threads: Annotated[int, typer.Option(min=1, help="Threads that compute.")] = 1,
     kernel: Annotated[
@@ -113,6 +114,7 @@ def serve(
         listen=listen,
         announce=announce,
         memory_bytes=memory_mb * 10**6,
+        kv_bytes=kv_mb * 10**6,
         cache_bytes=cache_mb * 10**6,
         threads=threads,
         kernel=kernel,
