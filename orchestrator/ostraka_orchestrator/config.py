@@ -16,7 +16,7 @@ class OrchestratorConfig:
     queue_url: str  # redis://…: broker of the tasks and board of what nodes report
     host: str = "127.0.0.1"  # 0.0.0.0 to be reached from other machines
     port: int = 0  # 0 takes a free port
-    tick_s: float = 0.25  # how often the chain is looked at; raise it where the RPC endpoint is metered
+    tick_s: float = 0.25  # how often the chain is looked at, unless a WebSocket tells of it; raise it where the RPC endpoint is metered
     confirmations: int = (
         0  # chain blocks that must stand on an event before it counts; raise it where chain blocks get lost
     )

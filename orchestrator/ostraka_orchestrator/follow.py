@@ -47,6 +47,11 @@ class Follower:
     def __post_init__(self) -> None:
         self.state = self.start
 
+    @property
+    def is_level(self) -> bool:
+        """Whether all of the chain block that was seen last is dealt with."""
+        return bool(self._seen)
+
     def settled(self) -> Mark | None:
         """The newest value that no reorganization reaches any more."""
         last = self.state.next_block - 1 - self.depth

@@ -99,6 +99,7 @@ class Service:
         self.state = State(next_block=self.desk.market.deployment.block_number)
         config = self.desk.config
         self._follower = Follower(self.desk.market, self.state, config.reorg_depth, config.confirmations)
+        self._mark = self.desk.heads.mark()  # of the last look at the chain
         self._kept = 0  # the chain block of the newest snapshot
         self._keep_at = 0.0
 
@@ -148,7 +149,15 @@ class Service:
 
     def catch_up(self) -> None:
         """Applies all events up to the newest confirmed chain block, and undoes what a reorganization took back."""
+        if self._follower.is_level and self.desk.heads.still(self._mark):
+            return
+        mark = self.desk.heads.mark()
         self.state = self._follower.catch_up()
+        self._mark = mark  # not before: a look that failed saw nothing
+
+    async def rest(self) -> None:
+        """Until it is time for the next look: when there is a new chain block, or what came otherwise has waited for long enough."""
+        await self.desk.heads.after(self._mark, self.desk.config.tick_s)
 
     def _turns(self, me: str) -> dict[int, float]:
         """From when on this orchestrator may match jobs that name nobody. The contract says so; an order drawn later may move it."""
@@ -258,7 +267,7 @@ async def serve(config: OrchestratorConfig, announce: Path | None = None) -> Non
             except Exception:  # one tick's; the next one starts from what is on chain
                 log.exception("a look at the chain broke")
                 await asyncio.sleep(1.0)
-            await asyncio.sleep(config.tick_s)
+            await service.rest()
     finally:
         server.should_exit = True
         await asyncio.wait([serving], timeout=3)

@@ -55,6 +55,22 @@ def test_following_equals_replaying(steps, confirmations, depth):
     assert follower.state == chain.replayed(confirmations)
 
 
+def test_a_look_that_failed_leaves_something_to_do():
+    chain = FakeChain()
+    follower = Follower(chain, State(next_block=FIRST))
+    assert not follower.is_level
+    follower.catch_up()
+    assert follower.is_level
+    chain.grow(1)
+    chain.fail_at = chain.calls + 2
+    with pytest.raises(ChainUnreachable):
+        follower.catch_up()
+    assert not follower.is_level
+    chain.fail_at = -1
+    follower.catch_up()
+    assert follower.is_level
+
+
 def test_an_empty_disk_reaches_the_same_state_as_one_that_was_there_all_along(monkeypatch):
     monkeypatch.setattr(module, "LOG_RANGE", 7)
     chain = FakeChain()

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from ostraka.chain import Market, Sender
+from ostraka.chain.heads import Heads
 from ostraka.chain.transactions import Mined
 from ostraka.crypto.eip712 import check_signer, commitment, receipt_message, sign
 from ostraka.crypto.trace import Digests, Result
@@ -46,11 +47,15 @@ REVEAL_POLL_S = 0.5
 
 
 class Lead:
-    def __init__(self, identity: Identity, market: Market, sender: Sender, records: Records) -> None:
+    def __init__(
+        self, identity: Identity, market: Market, sender: Sender, records: Records, heads: Heads | None = None
+    ) -> None:
+        """`heads` tell of new chain blocks, where they do."""
         self.identity = identity
         self.market = market
         self.sender = sender
         self.records = records
+        self._heads = heads or Heads()
         self._reveals: dict[tuple[int, int], asyncio.Task[None]] = {}
 
     async def run(self, node: Node, message: Run) -> AsyncIterator[Token | Done]:
@@ -184,12 +189,13 @@ class Lead:
     async def _reveal(self, job_id: int, replica: int) -> None:
         """Waits for the reveal phase; survives a chain that is away for a while."""
         while True:
+            mark = self._heads.mark()
             try:
                 if await asyncio.to_thread(self._try_reveal, job_id, replica):
                     break
             except OstrakaError as error:
                 log.warning("job %d replica %d: reveal will be tried again: %s", job_id, replica, error)
-            await asyncio.sleep(REVEAL_POLL_S)
+            await self._heads.after(mark, REVEAL_POLL_S)
         self._reveals.pop((job_id, replica), None)
 
     def _try_reveal(self, job_id: int, replica: int) -> bool:

@@ -17,6 +17,7 @@ from eth_account import Account
 from eth_account.messages import encode_defunct
 
 from ostraka.chain import Court, Deployment, Sender, connect
+from ostraka.chain.heads import Heads
 from ostraka.chain.whereabouts import Whereabouts
 from ostraka.crypto.canonical import canonical_json
 from ostraka.crypto.keys import Key, load_key
@@ -88,7 +89,8 @@ class Service:
         log.info("kernel %s; %d threads; SIMD %s", why, config.threads, torch.backends.cpu.get_cpu_capability())
         web3 = connect(config.profile.chain_url)
         market = Court(web3, Deployment.load(config.profile.deployment))
-        market.follow_jobs()
+        heads = Heads(config.profile.chain_ws_url)
+        market.follow_jobs(heads)
         node_id = market.node_of_signer(key.address)
         if not node_id:
             raise UsageError(
@@ -99,7 +101,8 @@ class Service:
         sender = Sender(web3, key)
         identity = Identity(market.domain, key, node_id)
         records = Records(config.state / "records")
-        node = Node(identity, market, records, Lead(identity, market, sender, records), fault, config.kv_bytes)
+        lead = Lead(identity, market, sender, records, heads)
+        node = Node(identity, market, records, lead, fault, config.kv_bytes)
         store = open_store(config.profile.store_url)
         if not isinstance(store, LocalStore):
             store = CachedStore(store, config.state / "blocks", config.cache_bytes)

@@ -12,6 +12,7 @@ from ostraka.chain import abi
 from ostraka.chain import events as ev
 from ostraka.chain.abi import Call
 from ostraka.chain.deployment import Deployment
+from ostraka.chain.heads import Heads
 from ostraka.chain.job_log import JobFacts, JobLog
 from ostraka.chain.logs import decode_logs
 from ostraka.chain.orchestrators import ANYBODY, Orchestrators
@@ -48,9 +49,12 @@ class Market(Registries, Orchestrators):
         self._submissions: dict[int, ev.JobSubmitted] = {}
         self._log: JobLog | None = None
 
-    def follow_jobs(self) -> Self:
-        """From now on what is asked about jobs of late is answered from their events, which are read once for all of them."""
-        self._log = JobLog(self, self.deployment.block_number)
+    def follow_jobs(self, heads: Heads | None = None) -> Self:
+        """From now on what is asked about jobs of late is answered from their events, which are read once for all of them.
+
+        While `heads` say that there is no new chain block, nothing is asked at all.
+        """
+        self._log = JobLog(self, self.deployment.block_number, heads)
         return self
 
     def job_facts(self, job_id: int) -> JobFacts:

@@ -17,7 +17,7 @@ from ostraka.chain.deploy import deploy
 from ostraka.client.orchestrator import OrchestratorApi
 from ostraka.client.profile import FILE_NAME, Profile, load_profile
 from ostraka.crypto.keys import Key, derive_key, save_key
-from ostraka.devnet.chains import chain_command, clock_command
+from ostraka.devnet.chains import chain_command, clock_command, speaks_websocket
 from ostraka.devnet.ipfs_daemon import IpfsDaemon
 from ostraka.devnet.processes import Child, Processes, free_port, python
 from ostraka.devnet.programs import redis_server
@@ -214,8 +214,10 @@ class Devnet:
     def _write_profile(self) -> None:
         self._key_file("requester", REQUESTER)
         url = f'[orchestrator]\nurl = "{self.orchestrator_url}"\n' if self.orchestrator_url else ""
+        told = speaks_websocket(self.spec.chain)
+        ws_url = f'ws_url = "{self.chain_url.replace("http", "ws", 1)}"\n' if told else ""
         self.profile_path.write_text(
-            f'[chain]\nurl = "{self.chain_url}"\ndeployment = "deployment.json"\n{url}'
+            f'[chain]\nurl = "{self.chain_url}"\n{ws_url}deployment = "deployment.json"\n{url}'
             f'[store]\nurl = "{self.store_url}"\n[account]\nkey = "keys/requester.key"\n'
         )
 
