@@ -101,7 +101,7 @@ def dataclasses_replace(struct, **changes):
 
 
 @asynccontextmanager
-async def pair(tmp_path, faults=("", ""), serving=True):
+async def pair(tmp_path, faults=("", ""), serving=True, kv_bytes=1 << 20):
     keys = [new_key(), new_key()]
     market = FakeMarket(keys)
     market.add_job(1, MODEL, JOB.digest)
@@ -110,7 +110,7 @@ async def pair(tmp_path, faults=("", ""), serving=True):
         identity = Identity(market.domain, keys[index], index + 1)
         records = Records(tmp_path / f"node-{index + 1}")
         lead = Lead(identity, market, FakeSender(market, keys[index]), records)
-        node = Node(identity, market, records, lead, Fault.parse(faults[index]))
+        node = Node(identity, market, records, lead, Fault.parse(faults[index]), kv_bytes)
         if serving:
             stage = EngineStage(MANIFEST, start, stop, FILES.__getitem__, KERNEL)
             node.serve_stage(stage, MODEL)
@@ -440,6 +440,26 @@ def test_a_node_without_free_stake_takes_no_job_it_could_not_be_locked_for(tmp_p
             await two.run()
 
     scenario(tmp_path, play)
+
+
+def test_a_node_takes_as_many_positions_as_its_kv_caches_have_room_for(tmp_path):
+    units = JOB.terms.max_units
+    each = EngineStage(MANIFEST, CUT, BLOCKS, FILES.__getitem__, KERNEL).position_bytes
+
+    async def play(two):
+        first, second = two.nodes
+        assert second.positions_left == units
+        opened = await first.open_as_lead(two.open_message(stage=0))
+        assert second.positions_left == 0
+        left = first.positions_left
+        with pytest.raises(BadFrame, match=rf"{units} positions; this node's KV caches have room for 0 more"):
+            await first.open_as_lead(two.open_message(stage=0, session=b"p" * 32))
+        assert (first.positions_left, second.positions_left) == (left, 0)
+        await first.drop(opened)
+        assert second.positions_left == units
+        await two.run()
+
+    scenario(tmp_path, play, kv_bytes=each * units + each - 1)
 
 
 def test_a_node_without_blocks_says_so(tmp_path):

@@ -17,12 +17,14 @@ from eth_account import Account
 from eth_account.messages import encode_defunct
 
 from ostraka.chain import Court, Deployment, Sender, connect
+from ostraka.chain.heads import Heads
 from ostraka.chain.whereabouts import Whereabouts
 from ostraka.crypto.canonical import canonical_json
 from ostraka.crypto.keys import Key, load_key
 from ostraka.errors import ConfigError, HashMismatch, OstrakaError, StakeTooLow, UsageError
 from ostraka.model import MAX_MANIFEST_BYTES, AnyManifest, chunk_root, load_manifest
 from ostraka.store import CachedStore, ContentStore, LocalStore, cid_of_digest, open_store
+from ostraka.telemetry import close_traces
 from ostraka.types import OSTR, BlockSpan, ModelId, NodeId
 from ostraka.wire.grpc_transport import serve as serve_grpc
 from ostraka_worker.attest import Identity
@@ -87,7 +89,8 @@ class Service:
         log.info("kernel %s; %d threads; SIMD %s", why, config.threads, torch.backends.cpu.get_cpu_capability())
         web3 = connect(config.profile.chain_url)
         market = Court(web3, Deployment.load(config.profile.deployment))
-        market.follow_jobs()
+        heads = Heads(config.profile.chain_ws_url)
+        market.follow_jobs(heads)
         node_id = market.node_of_signer(key.address)
         if not node_id:
             raise UsageError(
@@ -98,7 +101,8 @@ class Service:
         sender = Sender(web3, key)
         identity = Identity(market.domain, key, node_id)
         records = Records(config.state / "records")
-        node = Node(identity, market, records, Lead(identity, market, sender, records), fault)
+        lead = Lead(identity, market, sender, records, heads)
+        node = Node(identity, market, records, lead, fault, config.kv_bytes)
         store = open_store(config.profile.store_url)
         if not isinstance(store, LocalStore):
             store = CachedStore(store, config.state / "blocks", config.cache_bytes)
@@ -203,6 +207,7 @@ class Service:
                 "simd": torch.backends.cpu.get_cpu_capability(),
                 "threads": self.config.threads,
                 "busy": self.node.busy,
+                "positions_left": self.node.positions_left,
                 "links": self.prober.rows(),
             }
         )
@@ -283,5 +288,6 @@ async def serve(config: WorkerConfig) -> None:
         task.cancel()
     await server.stop(1.0)
     service.node.shut_down()
+    close_traces()
     logging.shutdown()
     os._exit(0)  # a computation that is still running must not keep the process

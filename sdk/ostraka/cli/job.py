@@ -11,6 +11,7 @@ from ostraka.cli.options import SeedOption, TemperatureOption, TopKOption, TopPO
 from ostraka.cli.output import JsonOption, ProfileOption, ostr, out, print_json
 from ostraka.errors import UnknownJob, UsageError
 from ostraka.model import GraphManifest
+from ostraka.telemetry import trace_id
 
 if TYPE_CHECKING:
     from ostraka.client import Answer, Inference
@@ -130,6 +131,7 @@ def _status(client: Any, job_id: int) -> dict[str, Any]:
         "deadline": job.deadline,
         "result_hash": job.result_hash.hex() if any(job.result_hash) else None,
         "replica_hashes": {r: seen.result_hash.hex() for r, seen in sorted(reveals.items())},
+        "trace": trace_id(client.market.domain, job_id).hex(),
     }
 
 

@@ -29,6 +29,7 @@ from ostraka.errors import (
 )
 from ostraka.model import MAX_MANIFEST_BYTES, AnyManifest, language_model, load_manifest
 from ostraka.store import ContentStore, HttpStore, cid_of_digest, open_store
+from ostraka.telemetry import begin_job, open_traces, past_span, span
 from ostraka.types import OSTR, Address, ModelId, NodeId
 from ostraka.wire.job_input import AnyInput, JobInput
 from ostraka.wire.sampling import GREEDY, Sampling, make_sampling
@@ -59,6 +60,7 @@ class Client(Networks):
 
         Raises `ConfigError` for settings that are missing and `ChainUnreachable` when no node answers.
         """
+        open_traces("ostraka-client")
         self.profile = profile or load_profile()
         self.deployment = Deployment.load(self.profile.deployment)
         self.web3 = connect(self.profile.chain_url)
@@ -196,6 +198,7 @@ class Client(Networks):
         self, info: ModelInfo, job: AnyInput, replicas: int, max_price: float | None, deadline_s: float
     ) -> tuple[int, dict[str, list[int]]]:
         """Escrows, submits and delivers a job: its number, and gas that the chain does not connect with it."""
+        began_ns = time.time_ns()
         price = replicas * job.max_units * info.price_per_unit
         cap = price if max_price is None else to_wei(max_price)
         if cap < price:
@@ -213,7 +216,10 @@ class Client(Networks):
             except TransactionFailed as error:
                 raise UsageError(f"job: {error}") from error
         job_id = self.market.submitted_id(mined)
-        self.orchestrators.send_input(job_id, job.encode(), named, time.monotonic() + deadline_s)
+        begin_job(self.market.domain, job_id, began_ns)
+        past_span(self.market.domain, job_id, "submit", began_ns)
+        with span(self.market.domain, job_id, "deliver"):
+            self.orchestrators.send_input(job_id, job.encode(), named, time.monotonic() + deadline_s)
         return job_id, gas
 
     def _job(

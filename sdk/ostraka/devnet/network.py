@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +17,7 @@ from ostraka.chain.deploy import deploy
 from ostraka.client.orchestrator import OrchestratorApi
 from ostraka.client.profile import FILE_NAME, Profile, load_profile
 from ostraka.crypto.keys import Key, derive_key, save_key
-from ostraka.devnet.chains import chain_command, clock_command
+from ostraka.devnet.chains import chain_command, clock_command, speaks_websocket
 from ostraka.devnet.ipfs_daemon import IpfsDaemon
 from ostraka.devnet.processes import Child, Processes, free_port, python
 from ostraka.devnet.programs import redis_server
@@ -214,8 +214,10 @@ class Devnet:
     def _write_profile(self) -> None:
         self._key_file("requester", REQUESTER)
         url = f'[orchestrator]\nurl = "{self.orchestrator_url}"\n' if self.orchestrator_url else ""
+        told = speaks_websocket(self.spec.chain)
+        ws_url = f'ws_url = "{self.chain_url.replace("http", "ws", 1)}"\n' if told else ""
         self.profile_path.write_text(
-            f'[chain]\nurl = "{self.chain_url}"\ndeployment = "deployment.json"\n{url}'
+            f'[chain]\nurl = "{self.chain_url}"\n{ws_url}deployment = "deployment.json"\n{url}'
             f'[store]\nurl = "{self.store_url}"\n[account]\nkey = "keys/requester.key"\n'
         )
 
@@ -264,6 +266,7 @@ class Devnet:
             python(
                 "ostraka.cli", "orchestrator", "serve", *common,
                 "--port", str(port), "--announce", str(announce),
+                "--snapshot", str(self.folder / f"orchestrator{suffix}.snapshot"),
                 "--placement", "none" if index else self.spec.placement, "--rebalance-s", str(self.spec.rebalance_s),
                 "--settle-s", str(self.spec.settle_s),
             ),
@@ -296,8 +299,7 @@ class Devnet:
 
         operator = Sender(self.web3, self.key(FIRST_OPERATOR + index))
         signer = self.key(FIRST_SIGNER + index)
-        endpoint = f"127.0.0.1:{free_port()}"
-        register_node(self.market, operator, signer, endpoint, self.spec.stake)
+        register_node(self.market, operator, signer, self._endpoint(index), self.spec.stake)
         self._key_file(f"signer-{index + 1}", FIRST_SIGNER + index)
         if self.spec.nodes[index].juror:
             operator.send(self.market.join_lot())
@@ -311,7 +313,7 @@ class Devnet:
         listen = announce = self.market.endpoint(node_id)
         if spec.far:
             listen = f"127.0.0.1:{free_port()}"
-            self._start_link(name, announce, listen, spec)
+            self._start_link(index, announce, listen)
         command = python(
             "ostraka.cli", "node", "serve" if spec.serves else "judge",
             "--profile", str(self.profile_path),
@@ -326,14 +328,25 @@ class Devnet:
             command += ["--kernel", spec.kernel]
         if spec.fault:
             command += ["--fault", spec.fault]
-        child = self.processes.start(name, command, spec.environment(cpu_flags()))
+        child = self._start_on(index, name, command, spec.environment(cpu_flags()))
         operator = self.key(FIRST_OPERATOR + index).address
         return LocalNode(index, node_id, spec, operator, child)
 
-    def _start_link(self, name: str, listen: str, target: str, spec: NodeSpec) -> None:
+    def _start_link(self, index: int, listen: str, target: str) -> None:
+        spec = self.spec.nodes[index]
         limits = ["--latency-ms", str(spec.latency_ms), *(["--mbit", str(spec.mbit)] if spec.mbit else [])]
         command = python("ostraka.devnet.shaped_link", "--listen", listen, "--target", target, *limits)
-        self.processes.start(f"link-of-{name}", command)
+        self._start_on(index, f"link-of-node-{index + 1}", command)
+
+    def _endpoint(self, index: int) -> str:
+        """Where the node of that index is reached."""
+        return f"127.0.0.1:{free_port()}"
+
+    def _start_on(
+        self, index: int, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None
+    ) -> Child:
+        """Starts a program where the node of that index lives: here."""
+        return self.processes.start(name, command, environment)
 
     def _await_nodes(self) -> None:
         apis = [OrchestratorApi(o.url) for o in self.orchestrators]
