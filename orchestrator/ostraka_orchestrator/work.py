@@ -124,7 +124,7 @@ def order(desk: Desk, epoch: int) -> None:
 
 def generates(desk: Desk, job_id: int) -> bool:
     """Whether the job is answered token by token."""
-    return desk.generates(desk.market.job(JobId(job_id)).model_id)
+    return desk.generates(desk.market.job_facts(job_id).model_id)
 
 
 def first_replicas(desk: Desk, job_id: int) -> list[tuple[int, list[int] | None]]:
