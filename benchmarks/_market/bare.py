@@ -9,6 +9,7 @@ import http.client
 import json
 import socket
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ import rlp
 from hexbytes import HexBytes
 from web3 import Web3
 
+from benchmarks._market import relay
+from benchmarks._market.load import start_relay
 from ostraka.chain.rpc import connect
 from ostraka.devnet.chains import chain_command
 from ostraka.devnet.processes import Processes, free_port
@@ -31,6 +34,20 @@ class History:
 
     blocks: list[list[str]]
     first_timed: int  # index of the first chain block that belongs to the load
+
+    @property
+    def timed(self) -> int:
+        """Transactions of the load."""
+        return sum(map(len, self.blocks[self.first_timed :]))
+
+
+@dataclass(frozen=True)
+class Bare:
+    """What the load's transactions took. `cpu_s` is the chain's own."""
+
+    seconds: float
+    cpu_s: float
+    calls: Counter[str]  # by method
 
 
 def read_history(web3: Web3, first_timed: int, last: int) -> History:
@@ -69,32 +86,33 @@ def _number(value: Any) -> int:
     )
 
 
-def send_bare(kind: ChainKind, folder: Path, history: History) -> tuple[float, float]:
-    """Seconds that the transactions of the load take, and the chain's own CPU seconds for them.
+def send_bare(kind: ChainKind, folder: Path, history: History) -> Bare:
+    """Sends them one after the other, over the same kind of relay.
 
     Raises `RuntimeError` for one that the chain does not take as before.
     """
     processes = Processes(folder / "logs")
-    port = free_port()
+    port, before = free_port(), free_port()
     try:
         child = processes.start("bare-chain", chain_command(kind, port, folder))
-        url = f"http://127.0.0.1:{port}"
-        child.wait_until(lambda: _answers(url), 60.0)
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        child.wait_until(lambda: _answers(f"http://127.0.0.1:{port}"), 60.0)
+        url = start_relay(processes, before, port)
+        connection = http.client.HTTPConnection("127.0.0.1", before, timeout=60)
         connection.connect()
         connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else each request waits 40 ms
-        began, used = time.monotonic(), 0.0
-        for index, transactions in enumerate(history.blocks):
-            if index == history.first_timed:
-                began, used = time.monotonic(), _cpu(child.pid)
-            if not transactions and index < history.first_timed:
+        for transactions in history.blocks[: history.first_timed]:
+            if not transactions:
                 _ask(connection, "evm_mine", [])
             for transaction in transactions:
                 _ask(connection, "eth_sendRawTransaction", [transaction])
-        seconds, used = time.monotonic() - began, _cpu(child.pid) - used
+        began, used, asked = time.monotonic(), _cpu(child.pid), relay.counts(before)
+        for transactions in history.blocks[history.first_timed :]:
+            for transaction in transactions:
+                _ask(connection, "eth_sendRawTransaction", [transaction])
+        found = Bare(time.monotonic() - began, _cpu(child.pid) - used, relay.counts(before) - asked)
         connection.close()
         _check(connect(url), history)
-        return seconds, used
+        return found
     finally:
         processes.stop()
 

@@ -50,7 +50,7 @@ def run(world):
     register(root)
 
     def run(*arguments):
-        done = CliRunner(env={"COLUMNS": "200"}).invoke(
+        done = CliRunner().invoke(
             root, ["orchestrator", *arguments, "--profile", str(world[0])], catch_exceptions=False
         )
         assert done.exit_code == 0, done.output
