@@ -106,6 +106,8 @@ def tasks(
     ] = None,
 ) -> None:
     """Run a Celery worker for the orchestrator's tasks. Run one for each kind, and verdicts never wait for answers."""
+    from celery.worker import state as worker_state
+
     from ostraka_orchestrator.desk import Desk
     from ostraka_orchestrator.queue import QUEUES
     from ostraka_orchestrator.tasks import make_tasks
@@ -130,7 +132,8 @@ def tasks(
     except SystemExit as end:
         if not end.code:
             raise
-    _start_again(config)
+    if worker_state.should_stop is None:  # else it was told to end, and the queue's server only went before it
+        _start_again(config)
 
 
 def _flush_on_sigterm() -> None:
