@@ -1,8 +1,16 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ostraka.client.traces import KeptTrace
+from ostraka.crypto.trace import token_words, words_digest
+from ostraka.errors import Unavailable
+from ostraka_orchestrator import work
+from ostraka_orchestrator.board import Board
 from ostraka_orchestrator.decide import Expire, Settle
 from ostraka_orchestrator.orders import PATIENCE_S
 from ostraka_orchestrator.standin import StandIn
@@ -41,3 +49,23 @@ def test_of_several_one_begins_and_each_next_one_waits_longer(members, job):
     for turn in range(len(members)):
         at = TAKEOVER_S + turn * PATIENCE_S
         assert sum(bool(one.overdue([Settle(job)], members, at)) for one in stand_ins) == turn + 1
+
+
+def test_an_answer_is_taken_over_from_the_nodes_where_it_is_the_one_that_was_revealed(clean_queue_url, monkeypatch):
+    """Also over the failure of a run of its own, which came too late to count."""
+    told = {0: (1, 2), 1: (1, 3), 2: None}
+
+    def fetch(market, job_id, replica):
+        if told[replica] is None:
+            raise Unavailable("its nodes are away")
+        return KeptTrace(np.zeros((2, 1, 32), np.uint8), None, told[replica])
+
+    monkeypatch.setattr(work, "fetch_trace", fetch)
+    revealed = SimpleNamespace(units=9, output_digest=words_digest(token_words([1, 2])))
+    board = Board(clean_queue_url)
+    board.put_failure(7, 0, 0, {"error": "AlreadyCommitted"})
+    work.adopt_answer(
+        SimpleNamespace(board=board, market=SimpleNamespace(reveals=lambda _: dict.fromkeys(told, revealed))), 7
+    )
+    assert board.replicas(7)[0] == {"tokens": [1, 2], "units": 9}
+    assert {replica for replica, end in board.replicas(7).items() if "tokens" in end} == {0}

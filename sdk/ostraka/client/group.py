@@ -46,18 +46,18 @@ class Group:
 
         Raises `OrchestratorUnreachable`: nobody is there.
         """
-        return ANYBODY if self._answering() else str(self.own.health()["orchestrator"])
+        asks = {api.url: api.health for api in self._registered()}
+        answers, _ = together(asks, PATIENCE_S, lambda url, answer: True)
+        return ANYBODY if answers else str(self.own.health()["orchestrator"])
 
     def reachable(self) -> OrchestratorApi:
         """One that answers: the profile's own, if it does. Raises as `whom`."""
-        if self._own_url:
-            try:
-                self.own.health()
-                return self.own
-            except Unavailable:
-                pass
-        answering = self._answering()
-        return self._api(answering[0]) if answering else self.own
+        answers, _ = together(
+            {api.url: api.health for api in self._all()}, PATIENCE_S, lambda url, _: url == self._own_url
+        )
+        if not answers or self._own_url in answers:
+            return self.own
+        return self._api(next(iter(answers)))
 
     def send_input(self, job_id: int, data: bytes, named: str, until: float) -> None:
         """Hands a job's input to all that may match it: those registered, or whom it names. One that takes it is enough.
@@ -101,12 +101,6 @@ class Group:
     def events(self, job_id: int, until: float) -> Iterator[dict[str, Any]]:
         """Events of a job from whoever has some, until it is closed or the monotonic clock reads `until`; over the death of any of them."""
         return merged([partial(api.events, job_id, until) for api in self._all()], until)
-
-    def _answering(self) -> list[str]:
-        """URLs of registered orchestrators, of which at least one answers where there is any; the first to answer stands first."""
-        asks = {api.url: api.health for api in self._registered()}
-        answers, _ = together(asks, PATIENCE_S, lambda url, answer: True)
-        return list(answers)
 
     def _registered(self) -> list[OrchestratorApi]:
         return [self._api(url) for url in dict.fromkeys(self._find().values())]

@@ -85,6 +85,13 @@ def test_one_that_hangs_is_not_waited_for(teller, group):
     assert time.monotonic() - began < PATIENCE_S + 1
 
 
+def test_content_comes_from_another_where_the_profiles_own_hangs(teller, group):
+    own, other = teller("0xown", slow_s=30), teller("0xb")
+    began = time.monotonic()
+    assert group(other, own=own).reachable().url == other.url
+    assert time.monotonic() - began < PATIENCE_S + 1
+
+
 def test_an_input_that_nobody_takes_is_offered_until_the_deadline_and_a_refusal_is_told_at_once(teller, group):
     with pytest.raises(OrchestratorUnreachable, match=r"job 7: .*the escrow comes back after the deadline"):
         group(gone(teller())).send_input(7, b"hello", ANYBODY, soon(0.2))
