@@ -10,6 +10,7 @@ from typing import Any
 
 from ostraka.chain.court_views import dispute_id
 from ostraka.chain.job_log import JobFacts
+from ostraka.chain.orchestrators import ANYBODY
 from ostraka.client.cases import advance
 from ostraka.client.traces import fetch_trace
 from ostraka.crypto.eip712 import assignment_message, sign
@@ -139,7 +140,7 @@ def run_replica(desk: Desk, job_id: int, replica: int, claimed: list[int] | None
     """
     plan, data = desk.board.plan(job_id), desk.board.input(job_id)
     known = desk.board.replicas(job_id, number).get(replica)
-    if plan is None or data is None:
+    if plan is None or data is None or is_anothers(desk, job_id):
         return None
     if known is not None:
         return list(known["tokens"]) if "tokens" in known else None
@@ -158,6 +159,10 @@ def run_replica(desk: Desk, job_id: int, replica: int, claimed: list[int] | None
                 return list(event.tokens)
         raise PeerFault("the lead ended the stream without a result")
     except OstrakaError as error:
+        desk.market.look_again()
+        if is_anothers(desk, job_id):  # which came first; nobody is to blame
+            log.info("job %d replica %d: the job is bound to another orchestrator: %s", job_id, replica, error)
+            return None
         log.warning("job %d replica %d failed: %s", job_id, replica, error)
         desk.board.put_failure(job_id, replica, number, {"error": str(error), "stages": planned.stages})
         _forget_dead(desk, planned)
@@ -165,6 +170,11 @@ def run_replica(desk: Desk, job_id: int, replica: int, claimed: list[int] | None
         return None
     finally:
         peer.close()
+
+
+def is_anothers(desk: Desk, job_id: int) -> bool:
+    """Whether the job is bound to another orchestrator: by name, or by a first commit that another one signed for."""
+    return desk.market.job_facts(job_id).orchestrator not in (desk.sender.address, ANYBODY)
 
 
 def _forget_dead(desk: Desk, planned: PlannedReplica) -> None:
@@ -246,7 +256,7 @@ def settle(desk: Desk, job_id: int) -> None:
     job = desk.market.job_facts(job_id)
     if job.state.closed or job.state.agreed:
         return
-    if job.orchestrator != desk.sender.address:
+    if is_anothers(desk, job_id):
         adopt_answer(desk, job_id)
     plan = desk.board.plan(job_id) or []
     known = {replica: [Stage(NodeId(n), *rest) for n, *rest in p.stages] for replica, p in enumerate(plan)}
