@@ -66,6 +66,7 @@ def measure(part: str, jobs: int) -> dict[str, Any]:
         "vs_chain_limit": round(bare.seconds / load.seconds, 3),
         "late_vs_early": round(load.pace(jobs - window + 1, jobs) / load.pace(1, window), 2),
         "transactions_per_job": round(history.timed / jobs, 2),
+        "reverted_transactions": len(history.reverted),
         "orchestrator_cpu_ms_per_job": round(1000 * orchestrator_s / jobs, 1),
         "bare_chain_cpu_ms_per_job": round(1000 * bare.cpu_s / jobs, 1),
         "cpu_ms_per_job": {part: round(1000 * seconds / jobs, 1) for part, seconds in load.cpu_s.items()},

@@ -68,7 +68,8 @@ def make_api(desk: Desk, state: Callable[[], State], metrics: Metrics) -> FastAP
     @app.post("/v1/heartbeat")
     async def heartbeat(request: Request) -> dict[str, Any]:
         body = await read(request, MAX_HEARTBEAT_BYTES)
-        beat = check_heartbeat(body, request.headers.get("x-ostraka-signature", ""), state(), desk.market.now())
+        now = await asyncio.to_thread(desk.market.job_time)
+        beat = check_heartbeat(body, request.headers.get("x-ostraka-signature", ""), state(), now)
         await asyncio.to_thread(desk.board.beat, beat, desk.config.heartbeat_ttl_s)
         beats = {**await asyncio.to_thread(desk.beats), beat.node_id: beat}
         return {

@@ -131,6 +131,16 @@ def decide(
     return commands
 
 
+def due_elsewhere(state: State, me: str, now: float, windows: Windows) -> list[JobCommand]:
+    """What the orchestrators of jobs that are bound to others should be doing now. All of it are calls that anyone may make."""
+    return [
+        command
+        for job_id, job in state.jobs.items()
+        if job.orchestrator not in (me, ANYBODY)
+        for command in _for_job(job_id, job, False, now, windows)
+    ]
+
+
 def silent_replicas(
     routes: Sequence[Sequence[int]], committed: Set[int], failed: Set[int], beating: Set[int]
 ) -> frozenset[int]:

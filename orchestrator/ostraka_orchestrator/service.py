@@ -34,6 +34,7 @@ from ostraka_orchestrator.decide import (
     Silence,
     Windows,
     decide,
+    due_elsewhere,
     next_replicas,
     replica_key,
     silent_replicas,
@@ -46,6 +47,7 @@ from ostraka_orchestrator.metrics import Metrics
 from ostraka_orchestrator.orders import Orders
 from ostraka_orchestrator.placer import Placer
 from ostraka_orchestrator.queue import make_queue
+from ostraka_orchestrator.standin import StandIn
 from ostraka_orchestrator.state import JobEntry, State
 
 RUN_AGAIN_S = 5  # a replica that nobody runs is handed out again after so long
@@ -93,6 +95,7 @@ class Service:
         self.queue = make_queue(self.desk.config.queue_url)
         self.placer = Placer(self.desk)
         self.orders = Orders(self.desk.market, self.desk.sender.address)
+        self.stand_in = StandIn(self.desk.sender.address, self.desk.market.orchestrator_terms().takeover_s)
         self.metrics = Metrics(lambda: self.state, self.desk.board, self.desk.stake_units)
         params = self.desk.market.params()
         self.windows = Windows(params.reveal_window_s, params.challenge_window_s)
@@ -139,6 +142,9 @@ class Service:
         inputs = {job_id for job_id, found in seen.items() if found.has_input}
         for command in decide(self.state, me, inputs, now, self.windows, turns, self._silences(seen)):
             if not (isinstance(command, Match) and seen[command.job_id].planned):
+                self.hand_out(command)
+        if elsewhere := due_elsewhere(self.state, me, now, self.windows):
+            for command in self.stand_in.overdue(elsewhere, self.orders.members(), now):
                 self.hand_out(command)
         for epoch in self.orders.due(now, time.monotonic()):
             self.hand_out(Order(epoch))

@@ -13,7 +13,7 @@ from ostraka.chain.job_log import JobFacts
 from ostraka.client.cases import advance
 from ostraka.client.traces import fetch_trace
 from ostraka.crypto.eip712 import assignment_message, sign
-from ostraka.crypto.trace import Digests, first_divergence
+from ostraka.crypto.trace import Digests, first_divergence, token_words, words_digest
 from ostraka.errors import NoRoute, OstrakaError, PeerFault, TransactionFailed
 from ostraka.telemetry import span
 from ostraka.types import Assignment, BlockSpan, JobId, JobState, NodeId, NodeStatus, Stage
@@ -124,7 +124,7 @@ def order(desk: Desk, epoch: int) -> None:
 
 def generates(desk: Desk, job_id: int) -> bool:
     """Whether the job is answered token by token."""
-    return desk.generates(desk.market.job(JobId(job_id)).model_id)
+    return desk.generates(desk.market.job_facts(job_id).model_id)
 
 
 def first_replicas(desk: Desk, job_id: int) -> list[tuple[int, list[int] | None]]:
@@ -246,11 +246,30 @@ def settle(desk: Desk, job_id: int) -> None:
     job = desk.market.job_facts(job_id)
     if job.state.closed or job.state.agreed:
         return
+    if job.orchestrator != desk.sender.address:
+        adopt_answer(desk, job_id)
     plan = desk.board.plan(job_id) or []
     known = {replica: [Stage(NodeId(n), *rest) for n, *rest in p.stages] for replica, p in enumerate(plan)}
     # Once all have revealed it is settled by whoever comes first, and nobody else is paid for it.
     whole = len(desk.market.reveals(job_id)) == job.replicas
     send_call(desk, job_id, "finalize", desk.market.finalize(job_id, known), sure=whole)
+
+
+def adopt_answer(desk: Desk, job_id: int) -> None:
+    """Of a job whose orchestrator died: its tokens, from the nodes that made them, so that the requester finds them here.
+
+    An inference's outputs are kept by nobody else; their digest is on chain.
+    """
+    for replica, seen in desk.market.reveals(job_id).items():
+        if "tokens" in desk.board.replicas(job_id).get(replica, {}):
+            continue
+        try:
+            tokens = fetch_trace(desk.market, job_id, replica).tokens
+        except OstrakaError as error:
+            log.info("job %d replica %d: its answer is not to be had: %s", job_id, replica, error)
+            continue
+        if tokens and words_digest(token_words(tokens)) == seen.output_digest:
+            desk.board.put_replica(job_id, replica, {"tokens": list(tokens), "units": seen.units})
 
 
 def expire(desk: Desk, job_id: int) -> None:

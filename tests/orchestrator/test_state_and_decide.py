@@ -20,6 +20,7 @@ from ostraka_orchestrator.decide import (
     Silence,
     Windows,
     decide,
+    due_elsewhere,
     next_replicas,
     replica_key,
     silent_replicas,
@@ -116,6 +117,16 @@ def test_the_first_commit_binds_it_to_one():
     assert commands(state, me="0xOther") == [Match(1)]
     assert decide(state, ME, {1}, 900, WINDOWS, {1: 700}) == []
     assert to_run(state, ME, 900, {1: 700}) == []
+
+
+def test_what_closes_a_job_of_another_is_known_here_too_and_its_matching_is_not():
+    other = dataclasses.replace(SUBMITTED, orchestrator="0xOther")
+    assert due_elsewhere(after(other), ME, DEADLINE - 1, WINDOWS) == []
+    assert due_elsewhere(after(other), ME, DEADLINE, WINDOWS) == [Expire(1)]
+    whole = after(other, *map(committed, range(3)), *map(revealed, range(3)))
+    assert due_elsewhere(whole, ME, 700, WINDOWS) == [Settle(1)]
+    for mine_or_nobodys in (SUBMITTED, ANYBODYS):
+        assert due_elsewhere(after(mine_or_nobodys), ME, DEADLINE, WINDOWS) == []
 
 
 def test_a_half_committed_job_is_still_worked_on():

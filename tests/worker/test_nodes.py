@@ -24,6 +24,7 @@ from ostraka.errors import (
     PromptTooLong,
     StakeTooLow,
     TraceMismatch,
+    TransactionFailed,
     UnknownJob,
     UsageError,
 )
@@ -350,6 +351,41 @@ def test_a_job_that_names_nobody_is_run_for_whose_turn_it_is(tmp_path):
             await two.run(route=two.route(signer=other))
         assert two.nodes[0].busy == 0
         assert (await two.run(route=two.route(signer=leader)))[-1].tokens
+
+    scenario(tmp_path, play)
+
+
+def test_a_second_route_of_a_replica_never_costs_the_salt_of_the_first(tmp_path):
+    """Two orchestrators may both be in time for a job that names nobody; one commit counts, and must be revealed."""
+
+    async def play(two):
+        two.market.jobs[1] = dataclasses.replace(two.market.jobs[1], orchestrator=ANYBODY)
+        keys = [new_key(), new_key()]
+        two.market.turns = {(key.address, 1_001) for key in keys}
+        both = [two.run(route=two.route(signer=key), session=bytes([i]) * 32) for i, key in enumerate(keys)]
+        ended = await asyncio.gather(*both, return_exceptions=True)
+        (refused,) = [end for end in ended if isinstance(end, BadFrame)]
+        assert "job 1 replica 0: is committed" in str(refused)
+        (commit,) = two.market.sent
+        lead, result, record = two.market.signer_of(1), answer_alone()[2], two.nodes[0].records.load(1, 0)
+        opened = commitment(two.market.domain, 1, 0, lead, result.hash, result.trace_root, record.salt)
+        assert opened == commit[-1]
+        with pytest.raises(BadFrame, match="job 1 replica 0: is committed"):
+            async with two.nodes[0].lead.uncommitted(two.assignment()):
+                pass
+
+    scenario(tmp_path, play)
+
+
+def test_what_a_node_kept_of_a_replica_outlives_a_commit_that_the_chain_refuses(tmp_path):
+    async def play(two):
+        kept = Record(1, 0, False, [1], 1, b"", b"", b"salt of another route")
+        two.nodes[0].records.save(kept)
+        two.market.refuses_commits = True
+        with pytest.raises(TransactionFailed, match="AlreadyCommitted"):
+            await two.run()
+        assert two.nodes[0].records.load(1, 0) == kept
+        assert two.nodes[0].records.unrevealed() == []
 
     scenario(tmp_path, play)
 

@@ -7,8 +7,9 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 import msgspec
 import numpy as np
@@ -20,7 +21,7 @@ from ostraka.crypto.eip712 import check_signer, commitment, receipt_message, sig
 from ostraka.crypto.trace import Digests, Result
 from ostraka.errors import BadFrame, OstrakaError, TransactionFailed
 from ostraka.telemetry import past_span, span
-from ostraka.types import JobId, JobState
+from ostraka.types import Assignment, JobId, JobState
 from ostraka.wire.grpc_transport import Peer
 from ostraka.wire.job_input import AnyInput, decode_input
 from ostraka.wire.messages import Attest, Attested, Done, Open, Run, SignedReceipt, Token, pack_digests
@@ -55,6 +56,7 @@ class Lead:
         self.market = market
         self.sender = sender
         self.records = records
+        self._writing: WeakValueDictionary[tuple[int, int], asyncio.Lock] = WeakValueDictionary()
         self._heads = heads or Heads()
         self._reveals: dict[tuple[int, int], asyncio.Task[None]] = {}
 
@@ -119,13 +121,31 @@ class Lead:
                 answer = await self._ask(session, stage, asked)
                 await self._accept(session, stage, answer, digests, receipts)
             signatures.append(answer.attestation)
-        self._save(session, result, driver.tokens, salt, digests)
-        call = self.market.commit(assignment, session.route.signature, signatures, committed)
-        with self._span(session, "commit"):
-            # Sure: the route's signature and the stake were checked when the session was opened.
-            mined = await asyncio.to_thread(self.sender.send, call, sure=True)
-        self.reveal_later(assignment.job_id, assignment.replica)
+        async with self.uncommitted(assignment):
+            before = self.records.load(assignment.job_id, assignment.replica)
+            self._save(session, result, driver.tokens, salt, digests)
+            call = self.market.commit(assignment, session.route.signature, signatures, committed)
+            try:
+                with self._span(session, "commit"):
+                    # Sure: the route's signature and the stake were checked when the session was opened.
+                    mined = await asyncio.to_thread(self.sender.send, call, sure=True)
+            except TransactionFailed:
+                if before is not None:
+                    self.records.save(before)  # there may be a commit after all, of which the chain had not told yet
+                raise
+            self.reveal_later(assignment.job_id, assignment.replica)
         return receipts, mined
+
+    @asynccontextmanager
+    async def uncommitted(self, assignment: Assignment) -> AsyncIterator[None]:
+        """Whoever writes a replica's record holds this. Two orchestrators may have sent it over two routes, and the salt that is committed
+        must outlive the other. Raises `BadFrame` once there is a commit.
+        """
+        job_id, replica = assignment.job_id, assignment.replica
+        async with self._writing.setdefault((job_id, replica), asyncio.Lock()):
+            if await asyncio.to_thread(self.market.is_committed, job_id, replica):
+                raise BadFrame(f"job {job_id} replica {replica}: is committed, by this route or another")
+            yield
 
     def _span(self, session: Session, name: str, **more: int) -> AbstractContextManager[None]:
         node = int(self.identity.node_id)

@@ -290,7 +290,8 @@ class Node:
             salt=message.salt,
             terms=session.terms.encode(),
         )
-        await asyncio.to_thread(self.records.save, record, digests, session.given)
+        async with self.lead.uncommitted(session.assignment):  # this node may lead the same replica over another route
+            await asyncio.to_thread(self.records.save, record, digests, session.given)
         return answer
 
     async def run(self, message: Run) -> AsyncIterator[Token | Done]:

@@ -231,6 +231,10 @@ class Market(Registries, Orchestrators):
         """Wei of stake that each stage of it locks."""
         return int(self._read("JobMarket", "jobLockOf", job_id))
 
+    def is_committed(self, job_id: int, replica: int) -> bool:
+        """Whether anybody's commitment stands for this replica, revealed or not; as of the newest chain block."""
+        return bool(self._read("JobMarket", "replica", job_id, replica)[0])
+
     def is_revealed(self, job_id: int, replica: int) -> bool:
         return bool(any(bytes(self._read("JobMarket", "replica", job_id, replica)[2])))
 
