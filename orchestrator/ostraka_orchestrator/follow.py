@@ -13,7 +13,6 @@ from typing import Protocol
 
 from ostraka.chain.events import Event
 from ostraka.chain.views import Head
-from ostraka_orchestrator.snapshot import Mark
 from ostraka_orchestrator.state import State, apply_all
 
 log = logging.getLogger("ostraka.orchestrator")
@@ -26,6 +25,15 @@ class ChainView(Protocol):
     def head(self) -> Head: ...
     def block_hash(self, number: int) -> bytes | None: ...
     def events(self, first: int, last: int) -> Sequence[Event]: ...
+
+
+@dataclass(frozen=True)
+class Mark:
+    """The state after the chain block `number`, which had `hash`."""
+
+    number: int
+    hash: bytes
+    state: State
 
 
 @dataclass

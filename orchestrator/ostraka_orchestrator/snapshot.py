@@ -19,18 +19,10 @@ from immutables import Map
 from ostraka.chain import Deployment
 from ostraka.crypto.canonical import canonical_json
 from ostraka_orchestrator import state as module
+from ostraka_orchestrator.follow import Follower, Mark
 from ostraka_orchestrator.state import State
 
 log = logging.getLogger("ostraka.orchestrator")
-
-
-@dataclass(frozen=True)
-class Mark:
-    """The state after the chain block `number`, which had `hash`."""
-
-    number: int
-    hash: bytes
-    state: State
 
 
 @dataclass(frozen=True)
@@ -40,6 +32,40 @@ class _File:
     code: bytes
     network: bytes
     mark: Mark
+
+
+@dataclass
+class Keeper:
+    """Keeps a follower's state in the file at `path`, at most once in `every_s`; with no path it does nothing."""
+
+    path: Path | None
+    every_s: float
+    deployment: Deployment
+    follower: Follower
+    _kept: int = 0  # the chain block of the newest snapshot
+    _again_at: float = 0.0
+
+    def resume(self) -> None:
+        """Has the follower begin where the snapshot ends, if there is one that this chain bears out. Raises `ChainUnreachable`."""
+        if self.path is None or (mark := load(self.path, self.deployment)) is None:
+            return
+        if self.follower.resume(mark):
+            self._kept = mark.number
+            log.info("snapshot %s: resuming after chain block %d", self.path, mark.number)
+        else:
+            log.warning("snapshot %s: the chain has another block %d; replaying all events", self.path, mark.number)
+
+    def keep(self, now: float) -> None:
+        """`now` is a monotonic clock's."""
+        mark = self.follower.settled()
+        if self.path is None or mark is None or mark.number == self._kept or now < self._again_at:
+            return
+        self._again_at = now + self.every_s
+        try:
+            save(self.path, self.deployment, mark)
+            self._kept = mark.number
+        except OSError as error:
+            log.warning("snapshot %s: %s; the next restart replays more", self.path, error)
 
 
 def save(path: Path, deployment: Deployment, mark: Mark) -> None:

@@ -11,8 +11,8 @@ from tests.kit.fake_chain import FIRST, FakeChain
 from ostraka.chain import Deployment
 from ostraka.types import BlockSpan, JobState, NodeStatus
 from ostraka_orchestrator import snapshot
-from ostraka_orchestrator.follow import Follower
-from ostraka_orchestrator.snapshot import Mark
+from ostraka_orchestrator.follow import Follower, Mark
+from ostraka_orchestrator.snapshot import Keeper
 from ostraka_orchestrator.state import JobEntry, ModelEntry, NodeEntry, State
 
 DEPLOYMENT = Deployment(1337, 7, {"JobMarket": "0x" + "12" * 20})
@@ -129,3 +129,29 @@ def test_what_does_not_fit_is_left_alone(tmp_path, monkeypatch, caplog, spoil):
 def test_a_missing_file_is_no_news(tmp_path, caplog):
     assert snapshot.load(tmp_path / "none", DEPLOYMENT) is None
     assert not caplog.text
+
+
+def test_a_keeper_writes_now_and_then_and_the_next_one_resumes(tmp_path, caplog):
+    chain, path = FakeChain(), tmp_path / "kept" / "file"
+    old = followed(chain)
+    keeper = Keeper(path, 60.0, DEPLOYMENT, old)
+    keeper.keep(0.0)
+    first = path.read_bytes()
+    for _ in range(5):
+        chain.grow(1)
+        old.catch_up()
+    keeper.keep(59.0)
+    assert path.read_bytes() == first
+    keeper.keep(60.0)
+    assert path.read_bytes() != first
+    new = Follower(chain, State(next_block=FIRST), depth=10)
+    with caplog.at_level("INFO"):
+        Keeper(path, 60.0, DEPLOYMENT, new).resume()
+    assert f"resuming after chain block {old.settled().number}" in caplog.text
+    assert new.catch_up() == chain.replayed()
+
+
+def test_a_keeper_whose_disk_is_full_says_so_and_goes_on(tmp_path, caplog):
+    (tmp_path / "file").mkdir()
+    Keeper(tmp_path / "file", 60.0, DEPLOYMENT, followed(FakeChain())).keep(0.0)
+    assert "the next restart replays more" in caplog.text

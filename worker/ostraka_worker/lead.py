@@ -139,11 +139,13 @@ class Lead:
     @asynccontextmanager
     async def uncommitted(self, assignment: Assignment) -> AsyncIterator[None]:
         """Whoever writes a replica's record holds this. Two orchestrators may have sent it over two routes, and the salt that is committed
-        must outlive the other. Raises `BadFrame` once there is a commit.
+        must outlive the other. Raises `BadFrame` where there is a commit and this node took part in it: without a record of that, there is
+        nothing to lose, and the chain is not asked.
         """
         job_id, replica = assignment.job_id, assignment.replica
         async with self._writing.setdefault((job_id, replica), asyncio.Lock()):
-            if await asyncio.to_thread(self.market.is_committed, job_id, replica):
+            known = self.records.load(job_id, replica) is not None
+            if known and await asyncio.to_thread(self.market.is_committed, job_id, replica):
                 raise BadFrame(f"job {job_id} replica {replica}: is committed, by this route or another")
             yield
 

@@ -78,6 +78,7 @@ class Node:
         self._sessions: dict[bytes, Session] = {}
         self._locks: Remembered[tuple[bytes, int], int] = Remembered(LOCK_S)
         self._free: Remembered[int, int] = Remembered(FREE_S)
+        self._operator = ""
 
     def serve_stage(self, stage: StageLike, model_id: bytes) -> None:
         self.model_id, self.borders = model_id, len(stage.manifest.blocks) + 1
@@ -206,7 +207,9 @@ class Node:
             raise StakeTooLow(f"job {job.job_id}: locks {lock} of stake, {free} is free")
 
     def _free_stake(self) -> int:
-        return self.market.free_stake(self.market.node(NodeId(self.identity.node_id)).operator)
+        if not self._operator:  # a node has one for good
+            self._operator = self.market.node(NodeId(self.identity.node_id)).operator
+        return self.market.free_stake(self._operator)
 
     async def _open(self, message: Open) -> Session:
         session = await self._admit(message)

@@ -20,6 +20,7 @@ from ostraka.types import JobState
 LOOK_BACK = 256  # chain blocks read at the start, and again after a reorganization
 KEPT = 4_096  # jobs
 FRESH_S = 0.2  # two looks within this are one
+REST, MOST_REST_S = 2.0, 1.0  # times what the last look took, and seconds: a chain that answers late has enough to do
 
 
 class ChainView(Protocol):
@@ -64,17 +65,18 @@ class JobLog:
         self._mark = self._heads.mark()  # of the last look
         self._lock = threading.Lock()
         self._head: Head | None = None
-        self._looked_at = float("-inf")
+        self._looked_at, self._took_s = float("-inf"), 0.0
         self._jobs: dict[int, list[ev.Event]] = {}  # of jobs whose submission was seen, in the order of that
 
     def look(self, fresh_s: float = FRESH_S) -> int:
         """Takes in what is new, unless somebody did so within `fresh_s`. Returns the chain's time. Raises `ChainUnreachable`."""
         with self._lock:
             if self._head is None or self._is_old(fresh_s):
-                mark = self._heads.mark()
+                mark, began = self._heads.mark(), time.monotonic()
                 self._read(self._chain.head())
                 self._mark = mark  # not before: a look that failed saw nothing
                 self._looked_at = time.monotonic()
+                self._took_s = self._looked_at - began
             assert self._head is not None
             return self._head.time
 
@@ -82,7 +84,8 @@ class JobLog:
         """Who wants the very latest (0) is not put off with what has been told so far."""
         if fresh_s > 0 and self._heads.still(self._mark):
             return False
-        return time.monotonic() - self._looked_at >= fresh_s
+        rest_s = max(fresh_s, min(REST * self._took_s, MOST_REST_S)) if fresh_s > 0 else 0.0
+        return time.monotonic() - self._looked_at >= rest_s
 
     def events(self, job_id: int) -> list[ev.Event] | None:
         """All that was said of a job up to the last look; None where its submission is not among what is kept."""

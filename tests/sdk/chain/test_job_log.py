@@ -120,6 +120,36 @@ def test_a_chain_that_has_not_moved_is_asked_once_and_not_at_all_within_a_moment
     assert chain.asked == ["head"]
 
 
+def test_a_chain_that_answers_late_is_left_alone_for_longer(chain, log, monkeypatch):
+    clock, takes = [0.0], [0.3]
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+    head = chain.head
+
+    def late():
+        clock[0] += takes[0]
+        return head()
+
+    monkeypatch.setattr(chain, "head", late)
+
+    def looks_after(seconds, fresh_s=module.FRESH_S):
+        clock[0] += seconds
+        before = chain.asked.count("head")
+        log.look(fresh_s)
+        return chain.asked.count("head") > before
+
+    log.look()
+    assert not looks_after(0.5)
+    assert looks_after(0.2)  # twice 0.3 s are over
+    assert looks_after(0.0, fresh_s=0.0)  # who wants the very latest is not put off
+    takes[0] = 0.01
+    assert looks_after(0.7)
+    assert not looks_after(0.1)
+    assert looks_after(0.15)
+    takes[0] = 20.0
+    assert looks_after(0.3)
+    assert looks_after(1.1)  # but not for ever
+
+
 def test_only_what_is_new_is_read(chain, log):
     for _ in range(20):
         chain.add()
