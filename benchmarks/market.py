@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,9 @@ def measure(part: str, jobs: int) -> dict[str, Any]:
         "vs_chain_limit": round(bare.seconds / load.seconds, 3),
         "late_vs_early": round(load.pace(jobs - window + 1, jobs) / load.pace(1, window), 2),
         "transactions_per_job": round(history.timed / jobs, 2),
-        "reverted_transactions": len(history.reverted),
+        "reverted_transactions": len(
+            history.reverted & set(chain.from_iterable(history.blocks[history.first_timed :]))
+        ),
         "orchestrator_cpu_ms_per_job": round(1000 * orchestrator_s / jobs, 1),
         "bare_chain_cpu_ms_per_job": round(1000 * bare.cpu_s / jobs, 1),
         "cpu_ms_per_job": {part: round(1000 * seconds / jobs, 1) for part, seconds in load.cpu_s.items()},

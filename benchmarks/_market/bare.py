@@ -34,7 +34,7 @@ class History:
 
     blocks: list[list[str]]
     first_timed: int  # index of the first chain block that belongs to the load
-    reverted: frozenset[str]  # transactions of the load that were mined but refused: they are to be refused again
+    reverted: frozenset[str]  # transactions that were mined but refused: they are to be refused again
 
     @property
     def timed(self) -> int:
@@ -57,9 +57,8 @@ def read_history(web3: Web3, first_timed: int, last: int) -> History:
     for number in range(1, last + 1):
         hashes: Any = web3.eth.get_block(number)["transactions"]
         blocks.append([_signed(web3.eth.get_transaction(sent)) for sent in hashes])
-        if number >= first_timed:
-            succeeded = [web3.eth.get_transaction_receipt(sent)["status"] == 1 for sent in hashes]
-            reverted |= {raw for raw, well in zip(blocks[-1], succeeded, strict=True) if not well}
+        succeeded = [web3.eth.get_transaction_receipt(sent)["status"] == 1 for sent in hashes]
+        reverted |= {raw for raw, well in zip(blocks[-1], succeeded, strict=True) if not well}
     return History(blocks, first_timed - 1, frozenset(reverted))
 
 
@@ -108,11 +107,11 @@ def send_bare(kind: ChainKind, folder: Path, history: History) -> Bare:
             if not transactions:
                 _ask(connection, "evm_mine", [])
             for transaction in transactions:
-                _ask(connection, "eth_sendRawTransaction", [transaction])
+                _send(connection, transaction, history)
         began, used, asked = time.monotonic(), _cpu(child.pid), relay.counts(before)
         for transactions in history.blocks[history.first_timed :]:
             for transaction in transactions:
-                _ask(connection, "eth_sendRawTransaction", [transaction], transaction in history.reverted)
+                _send(connection, transaction, history)
         found = Bare(time.monotonic() - began, _cpu(child.pid) - used, relay.counts(before) - asked)
         connection.close()
         _check(connect(url), history)
@@ -144,12 +143,21 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _ask(connection: http.client.HTTPConnection, method: str, params: list[Any], may_fail: bool = False) -> Any:
+def _send(connection: http.client.HTTPConnection, raw: str, history: History) -> None:
+    try:
+        _ask(connection, "eth_sendRawTransaction", [raw])
+    except RuntimeError as error:
+        if raw not in history.reverted:  # Ganache tells of a refusal by an error, though it has mined it
+            number = next(number for number, sent in enumerate(history.blocks, 1) if raw in sent)
+            raise RuntimeError(
+                f"transaction 0x{Web3.keccak(hexstr=raw).hex()} of chain block {number}: {error}"
+            ) from error  # type: ignore[arg-type]
+
+
+def _ask(connection: http.client.HTTPConnection, method: str, params: list[Any]) -> Any:
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
     connection.request("POST", "/", body, {"content-type": "application/json"})
     answer = json.loads(connection.getresponse().read())
     if "error" in answer:
-        if may_fail:
-            return None
         raise RuntimeError(f"{method}: {answer['error']}")
     return answer["result"]
