@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from ostraka.cli.output import JsonOption, out, print_json
-from ostraka.client.profile import load_profile
 from ostraka.errors import ConfigError, Unavailable
 from ostraka.telemetry import close_traces, open_traces, setup_logging
 from ostraka_orchestrator import membership
@@ -50,6 +49,7 @@ def register(root: typer.Typer) -> None:
 
 
 def _config(profile: Path | None, key: Path, queue: str, port: int = 0, threads: int = 8) -> OrchestratorConfig:
+    from ostraka.client.profile import load_profile
     from ostraka_orchestrator.config import OrchestratorConfig
 
     if not queue.startswith(("redis://", "rediss://", "unix://")):
@@ -170,6 +170,7 @@ def _start_again(config: OrchestratorConfig) -> None:
 def status(profile: ProfileOption = None, as_json: JsonOption = False) -> None:
     """What the orchestrator of the profile is doing: nodes, jobs, tasks that wait, ended or broke."""
     from ostraka.client.orchestrator import OrchestratorApi
+    from ostraka.client.profile import load_profile
 
     settings = load_profile(profile)
     if not settings.orchestrator_url:
