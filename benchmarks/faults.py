@@ -71,5 +71,5 @@ def all_faults() -> list[Any]:
 
 def _empty_queue(network: Any) -> None:
     """What an append-only Redis keeps, gone."""
-    for path in [*network.folder.glob("appendonly*"), *network.folder.glob("dump.rdb")]:
+    for path in [*(network.folder / "queue").glob("appendonly*"), *(network.folder / "queue").glob("dump.rdb")]:
         path.unlink()

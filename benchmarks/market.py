@@ -1,7 +1,8 @@
 """Jobs a second of the whole market, three replicas each, and how near that is to what the chain alone can take.
 
 Real workers on a tiny random model, a real orchestrator; once with embedded parts, once with Ganache, IPFS and Redis. Afterwards the very
-same transactions are sent to a fresh chain of the same kind with nothing else running: the chain's own limit.
+same transactions are sent to a fresh chain of the same kind with nothing else running: the chain's own limit. Measured are `JOBS` jobs
+between a warm-up and a cool-down. Both times a relay counts what the chain is asked.
 `OSTRAKA_BENCH_JOBS=100` makes it shorter, `OSTRAKA_BENCH=embedded` runs one of `embedded`, `real`, `anvil`.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +34,7 @@ def run() -> dict[str, Any]:
 def measure(part: str, jobs: int) -> dict[str, Any]:
     """One network of `part`'s kind, from its start to the bare transactions."""
     from benchmarks._market.bare import read_history, send_bare
-    from benchmarks._market.load import ORCHESTRATOR_PARTS, run_load
-    from ostraka.devnet.network import Devnet
+    from benchmarks._market.load import ORCHESTRATOR_PARTS, CountedDevnet, run_load
     from ostraka.devnet.spec import DevnetSpec, NodeSpec
     from ostraka_worker.zoo.tiny import write_gguf
 
@@ -52,20 +53,26 @@ def measure(part: str, jobs: int) -> dict[str, Any]:
             store="ipfs" if part == "real" else "local",
             queue="redis" if part == "real" else "embedded",
         )
-        with Devnet(spec) as network:
+        network = CountedDevnet(spec)
+        with network:
             load = run_load(network, "tiny", jobs)
-            history = read_history(network.web3, load.first_block, load.last_block)
-        bare_s, bare_cpu_s = send_bare(spec.chain, folder / "bare", history)
+            history = read_history(network.web3, load.began.block + 1, load.ended.block)
+        bare = send_bare(spec.chain, folder / "bare", history)
     window = min(WINDOW, jobs // 2)
-    transactions = sum(map(len, history.blocks[history.first_timed :]))
+    # What is in flight when measuring begins is like what is in flight when it ends: transactions are those of so many jobs.
     orchestrator_s = sum(load.cpu_s[part] for part in ORCHESTRATOR_PARTS)
     return {
         "jobs_per_s": round(jobs / load.seconds, 2),
-        "bare_jobs_per_s": round(jobs / bare_s, 2),
-        "vs_chain_limit": round(bare_s / load.seconds, 3),
+        "bare_jobs_per_s": round(jobs / bare.seconds, 2),
+        "vs_chain_limit": round(bare.seconds / load.seconds, 3),
         "late_vs_early": round(load.pace(jobs - window + 1, jobs) / load.pace(1, window), 2),
-        "transactions_per_job": round(transactions / jobs, 2),
+        "transactions_per_job": round(history.timed / jobs, 2),
+        "reverted_transactions": len(
+            history.reverted & set(chain.from_iterable(history.blocks[history.first_timed :]))
+        ),
         "orchestrator_cpu_ms_per_job": round(1000 * orchestrator_s / jobs, 1),
-        "bare_chain_cpu_ms_per_job": round(1000 * bare_cpu_s / jobs, 1),
+        "bare_chain_cpu_ms_per_job": round(1000 * bare.cpu_s / jobs, 1),
         "cpu_ms_per_job": {part: round(1000 * seconds / jobs, 1) for part, seconds in load.cpu_s.items()},
+        "calls_per_job": {method: round(count / jobs, 2) for method, count in load.calls.most_common()},
+        "bare_calls_per_job": {method: round(count / jobs, 2) for method, count in bare.calls.most_common()},
     }

@@ -1,6 +1,7 @@
 """A real swarm of six unlike workers on shaped links: the planned placement against an even split, measured in tokens per second.
 
-Nodes differ in threads, SIMD level, kernel, memory and link (a delay proxy with a token bucket before each). First an even split over all
+Nodes differ in threads, SIMD level, kernel, memory and link. Where namespaces are allowed each lives in one of its own, behind the kernel's
+token bucket and a delay proxy (`_hosts`); else a proxy before each is the token bucket, too. First an even split over all
 six serves, and nodes learn what a position takes them. From that and from the links that they probe the planner (`latency`) places the
 model anew, and says how fast it will be; then this is measured, too. Both in turn, twice.
 """
@@ -8,15 +9,18 @@ model anew, and says how fast it will be; then this is measured, too. Both in tu
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import msgspec
 
+from benchmarks._hosts import Hosts, SpreadNetwork
 from ostraka.types import BlockSpan, NodeId
 
 MODEL = "smollm2-135m-instruct"
@@ -30,14 +34,21 @@ def run() -> dict[str, Any]:
     from ostraka.cli.devnet import cache_folder
     from ostraka.devnet.network import Devnet
     from ostraka.devnet.spec import DevnetSpec
+    from ostraka.errors import Unavailable
 
-    with tempfile.TemporaryDirectory(prefix="ostraka-placement-") as name:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ostraka-placement-")))
         # The orchestrator places nobody by itself here: both placements are made below, by the planner's own functions.
-        spec = DevnetSpec(folder=Path(name), cache=cache_folder(), nodes=six_nodes(), settle_s=1e9, rebalance_s=1e9)
-        network = Devnet(spec)
+        spec = DevnetSpec(folder=folder, cache=cache_folder(), nodes=six_nodes(), settle_s=1e9, rebalance_s=1e9)
+        try:
+            hosts = stack.enter_context(Hosts([node.mbit for node in spec.nodes]))
+            network: Devnet = SpreadNetwork(spec, hosts)
+            shaping = "namespaces"
+        except Unavailable as error:
+            print(f"{error}; proxies shape the links", file=sys.stderr)
+            network, shaping = Devnet(spec), "proxies"
         network._await_nodes = lambda: None  # type: ignore[method-assign]
-        with network:
-            return measure(network)
+        return {"shaping": shaping, **measure(stack.enter_context(network))}
 
 
 def six_nodes() -> Any:

@@ -9,6 +9,7 @@ import http.client
 import json
 import socket
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ import rlp
 from hexbytes import HexBytes
 from web3 import Web3
 
+from benchmarks._market import relay
+from benchmarks._market.load import start_relay
 from ostraka.chain.rpc import connect
 from ostraka.devnet.chains import chain_command
 from ostraka.devnet.processes import Processes, free_port
@@ -31,15 +34,32 @@ class History:
 
     blocks: list[list[str]]
     first_timed: int  # index of the first chain block that belongs to the load
+    reverted: frozenset[str]  # transactions that were mined but refused: they are to be refused again
+
+    @property
+    def timed(self) -> int:
+        """Transactions of the load."""
+        return sum(map(len, self.blocks[self.first_timed :]))
+
+
+@dataclass(frozen=True)
+class Bare:
+    """What the load's transactions took. `cpu_s` is the chain's own."""
+
+    seconds: float
+    cpu_s: float
+    calls: Counter[str]  # by method
 
 
 def read_history(web3: Web3, first_timed: int, last: int) -> History:
     """Chain blocks 1 … `last`; the load begins with number `first_timed`."""
-    blocks = []
+    blocks, reverted = [], set()
     for number in range(1, last + 1):
         hashes: Any = web3.eth.get_block(number)["transactions"]
         blocks.append([_signed(web3.eth.get_transaction(sent)) for sent in hashes])
-    return History(blocks, first_timed - 1)
+        succeeded = [web3.eth.get_transaction_receipt(sent)["status"] == 1 for sent in hashes]
+        reverted |= {raw for raw, well in zip(blocks[-1], succeeded, strict=True) if not well}
+    return History(blocks, first_timed - 1, frozenset(reverted))
 
 
 def _signed(seen: Any) -> str:
@@ -69,32 +89,33 @@ def _number(value: Any) -> int:
     )
 
 
-def send_bare(kind: ChainKind, folder: Path, history: History) -> tuple[float, float]:
-    """Seconds that the transactions of the load take, and the chain's own CPU seconds for them.
+def send_bare(kind: ChainKind, folder: Path, history: History) -> Bare:
+    """Sends them one after the other, over the same kind of relay.
 
     Raises `RuntimeError` for one that the chain does not take as before.
     """
     processes = Processes(folder / "logs")
-    port = free_port()
+    port, before = free_port(), free_port()
     try:
         child = processes.start("bare-chain", chain_command(kind, port, folder))
-        url = f"http://127.0.0.1:{port}"
-        child.wait_until(lambda: _answers(url), 60.0)
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        child.wait_until(lambda: _answers(f"http://127.0.0.1:{port}"), 60.0)
+        url = start_relay(processes, before, port)
+        connection = http.client.HTTPConnection("127.0.0.1", before, timeout=60)
         connection.connect()
         connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else each request waits 40 ms
-        began, used = time.monotonic(), 0.0
-        for index, transactions in enumerate(history.blocks):
-            if index == history.first_timed:
-                began, used = time.monotonic(), _cpu(child.pid)
-            if not transactions and index < history.first_timed:
+        for transactions in history.blocks[: history.first_timed]:
+            if not transactions:
                 _ask(connection, "evm_mine", [])
             for transaction in transactions:
-                _ask(connection, "eth_sendRawTransaction", [transaction])
-        seconds, used = time.monotonic() - began, _cpu(child.pid) - used
+                _send(connection, transaction, history)
+        began, used, asked = time.monotonic(), _cpu(child.pid), relay.counts(before)
+        for transactions in history.blocks[history.first_timed :]:
+            for transaction in transactions:
+                _send(connection, transaction, history)
+        found = Bare(time.monotonic() - began, _cpu(child.pid) - used, relay.counts(before) - asked)
         connection.close()
         _check(connect(url), history)
-        return seconds, used
+        return found
     finally:
         processes.stop()
 
@@ -108,8 +129,10 @@ def _check(web3: Web3, history: History) -> None:
     """That the load was taken as it was before: a refused transaction would be cheap."""
     for raw in [raw for transactions in history.blocks[history.first_timed :] for raw in transactions][-20:]:
         receipt = web3.eth.get_transaction_receipt(Web3.keccak(hexstr=raw))  # type: ignore[arg-type]
-        if receipt["status"] != 1:
-            raise RuntimeError("a transaction that had succeeded was refused when it was sent bare")
+        if (receipt["status"] != 1) != (raw in history.reverted):
+            raise RuntimeError(
+                "a transaction that had succeeded was refused when it was sent bare, or the other way round"
+            )
 
 
 def _answers(url: str) -> bool:
@@ -118,6 +141,17 @@ def _answers(url: str) -> bool:
         return True
     except ChainUnreachable:
         return False
+
+
+def _send(connection: http.client.HTTPConnection, raw: str, history: History) -> None:
+    try:
+        _ask(connection, "eth_sendRawTransaction", [raw])
+    except RuntimeError as error:
+        if raw not in history.reverted:  # Ganache tells of a refusal by an error, though it has mined it
+            number = next(number for number, sent in enumerate(history.blocks, 1) if raw in sent)
+            raise RuntimeError(
+                f"transaction 0x{Web3.keccak(hexstr=raw).hex()} of chain block {number}: {error}"
+            ) from error  # type: ignore[arg-type]
 
 
 def _ask(connection: http.client.HTTPConnection, method: str, params: list[Any]) -> Any:

@@ -1,35 +1,68 @@
-"""Load on a network that is up: jobs from a fixed number of threads, each waiting for its verified answer."""
+"""Load on a network that is up: jobs from a fixed number of threads, each waiting for its verified answer.
+
+What is measured lies between a warm-up and a cool-down, while all threads are busy and every kind of call is known to every program.
+"""
 
 from __future__ import annotations
 
 import sys
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import psutil
 
+from benchmarks._market import relay
 from ostraka.client import Client
 from ostraka.devnet.network import Devnet
+from ostraka.devnet.processes import Processes, free_port, python
 from ostraka.devnet.spec import ACCOUNTS
 from ostraka.types import OSTR
 
 THREADS = 16
 REPORT_EVERY = 100
+UNCOUNTED = 3 * THREADS  # jobs before what is measured, and as many after it
 DEADLINE_S = 36_000.0  # far away: the same submissions are sent again to another chain afterwards
 ORCHESTRATOR_PARTS = ("orchestrator", "tasks-chain", "tasks-replicas")
 
 
-@dataclass
-class Load:
-    """What came of it. `ended_at` are the wall clock's seconds at which jobs ended, in order."""
+class CountedDevnet(Devnet):
+    """Its programs reach the chain through a relay that counts what they ask."""
 
-    began: float = 0.0
-    ended_at: list[float] = field(default_factory=list)
-    first_block: int = 0
-    last_block: int = 0
-    cpu_s: dict[str, float] = field(default_factory=dict)  # by part
+    relay_port = 0
+
+    def _start_chain(self) -> None:
+        super()._start_chain()
+        self.relay_port = free_port()
+        self.chain_url = start_relay(self.processes, self.relay_port, int(self.chain_url.rpartition(":")[2]))
+
+
+def start_relay(processes: Processes, port: int, target: int) -> str:
+    """Returns its URL once it answers."""
+    command = python("benchmarks._market.relay", "--port", str(port), "--target", str(target))
+    processes.start("relay", command).wait_until(lambda: _listens(port), 20.0)
+    return f"http://127.0.0.1:{port}"
+
+
+@dataclass(frozen=True)
+class Moment:
+    """How things stood when a job ended. `at` is a monotonic clock's reading."""
+
+    at: float
+    block: int
+    cpu_s: dict[str, float]  # by part
+    calls: Counter[str]  # by method
+
+
+@dataclass(frozen=True)
+class Load:
+    """What came of it. `ended_at` are monotonic seconds at which the measured jobs ended, in order."""
+
+    ended_at: list[float]
+    began: Moment
+    ended: Moment
 
     @property
     def jobs(self) -> int:
@@ -37,22 +70,32 @@ class Load:
 
     @property
     def seconds(self) -> float:
-        return self.ended_at[-1] - self.began
+        return self.ended_at[-1] - self.began.at
+
+    @property
+    def cpu_s(self) -> dict[str, float]:
+        return {part: self.ended.cpu_s[part] - self.began.cpu_s[part] for part in self.ended.cpu_s}
+
+    @property
+    def calls(self) -> Counter[str]:
+        return self.ended.calls - self.began.calls
 
     def pace(self, first: int, last: int) -> float:
         """Seconds a job took, among those that were the `first` … `last` to end (from 1, both included)."""
-        start = self.ended_at[first - 2] if first > 1 else self.began
+        start = self.ended_at[first - 2] if first > 1 else self.began.at
         return (self.ended_at[last - 1] - start) / (last - first + 1)
 
 
-def run_load(network: Devnet, model: str, jobs: int, threads: int = THREADS) -> Load:
-    load, lock = Load(), threading.Lock()
-    left = iter(range(jobs))
+def run_load(network: CountedDevnet, model: str, jobs: int, threads: int = THREADS, uncounted: int = UNCOUNTED) -> Load:
+    lock = threading.Lock()
+    left = iter(range(uncounted + jobs + uncounted))
+    ended_at: list[float] = []
+    moments: dict[int, Moment] = {}  # by how many jobs had ended
     with Client(network.profile, busy=True) as client:
         _prepare(client)
-        warm = [client.generate(model, "warm", max_tokens=1, chat=False, deadline_s=DEADLINE_S) for _ in range(2)]
-        for answer in warm:
-            answer.result()
+
+        def moment(at: float) -> Moment:
+            return Moment(at, client.market.block_number(), cpu_seconds(network), relay.counts(network.relay_port))
 
         def work() -> None:
             while True:
@@ -62,19 +105,17 @@ def run_load(network: Devnet, model: str, jobs: int, threads: int = THREADS) -> 
                     return
                 client.generate(model, f"{number}", max_tokens=1, chat=False, deadline_s=DEADLINE_S).result()
                 with lock:
-                    load.ended_at.append(time.monotonic())
-                    if len(load.ended_at) % REPORT_EVERY == 0:
-                        print(f"{len(load.ended_at)} of {jobs} jobs, {load.seconds:.0f} s", file=sys.stderr)
+                    ended_at.append(time.monotonic())
+                    count = len(ended_at)
+                    if count in (uncounted, uncounted + jobs):
+                        moments[count] = moment(ended_at[-1])
+                    if count % REPORT_EVERY == 0:
+                        print(f"{count} of {jobs + 2 * uncounted} jobs", file=sys.stderr)
 
-        before = cpu_seconds(network)
-        load.first_block, load.began = client.market.block_number() + 1, time.monotonic()
         with ThreadPoolExecutor(threads) as pool:
             for done in [pool.submit(work) for _ in range(threads)]:
                 done.result()
-        load.last_block = client.market.block_number()
-        after = cpu_seconds(network)
-    load.cpu_s = {part: after[part] - before[part] for part in after}
-    return load
+    return Load(ended_at[uncounted : uncounted + jobs], moments[uncounted], moments[uncounted + jobs])
 
 
 def _prepare(client: Client) -> None:
@@ -89,3 +130,11 @@ def cpu_seconds(network: Devnet) -> dict[str, float]:
         process = psutil.Process(child.pid)
         found[child.name] = sum(sum(member.cpu_times()[:2]) for member in (process, *process.children(recursive=True)))
     return found
+
+
+def _listens(port: int) -> bool:
+    try:
+        relay.counts(port)
+        return True
+    except OSError:
+        return False

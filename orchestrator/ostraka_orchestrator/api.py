@@ -68,7 +68,8 @@ def make_api(desk: Desk, state: Callable[[], State], metrics: Metrics) -> FastAP
     @app.post("/v1/heartbeat")
     async def heartbeat(request: Request) -> dict[str, Any]:
         body = await read(request, MAX_HEARTBEAT_BYTES)
-        beat = check_heartbeat(body, request.headers.get("x-ostraka-signature", ""), state(), desk.market.now())
+        now = await asyncio.to_thread(desk.market.job_time)
+        beat = check_heartbeat(body, request.headers.get("x-ostraka-signature", ""), state(), now)
         await asyncio.to_thread(desk.board.beat, beat, desk.config.heartbeat_ttl_s)
         beats = {**await asyncio.to_thread(desk.beats), beat.node_id: beat}
         return {
@@ -163,6 +164,8 @@ def check_heartbeat(body: bytes, signature: str, state: State, now: float) -> He
         raise BadFrame(f"heartbeat: speed {beat.speed} and memory_bytes {beat.memory_bytes} must be positive")
     if not 0 <= beat.step_us < 10**8:
         raise BadFrame(f"heartbeat: step_us {beat.step_us} must be microseconds from 0 up to 10^8")
+    if not 0 <= beat.positions_left <= MAX_POSITIONS:
+        raise BadFrame(f"heartbeat: positions_left {beat.positions_left} must be from 0 to {MAX_POSITIONS}")
     if len(beat.links) > MAX_LINKS or not all(0 <= us < 10**8 and 0 < width < 2**50 for _, us, width in beat.links):
         raise BadFrame(
             f"heartbeat: links must be at most {MAX_LINKS} rows of node, µs below 10^8, bytes per second above 0"

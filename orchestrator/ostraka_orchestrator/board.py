@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -18,11 +18,14 @@ import redis
 
 from ostraka.errors import Unavailable
 from ostraka.types import NodeId
+from ostraka.wire.messages import MAX_POSITIONS
 from ostraka_orchestrator.planner import Timing, Weights
 
 JOB_TTL_S = 86_400
 HOLD_TTL_S = 15
 SERVED_S = 3_600
+PAUSE_S, LONGEST_PAUSE_S = 5, 600  # after a node's first failure, and at most: each doubles the pause
+STRIKES_S = 3_600  # without another failure all are forgotten
 TIMINGS_KEPT = 256
 PREFIX = "ostraka:"
 
@@ -40,6 +43,7 @@ class Heartbeat(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     simd: str = ""
     threads: int = 1
     busy: int = 0
+    positions_left: int = MAX_POSITIONS  # of KV cache, for all further sessions
     step_us: int = 0  # what a position takes here beside its blocks, however many they are
     links: list[
         tuple[int, int, int]
@@ -47,18 +51,29 @@ class Heartbeat(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PlannedReplica(msgspec.Struct, frozen=True):
+    """A route with its signature. `round` is the job's when it was signed: replicas that were silent get another route in the next one."""
+
     stages: list[tuple[int, int, int, int]]
     endpoints: list[str]
     signature: bytes
+    round: int = 0
+
+    @property
+    def nodes(self) -> tuple[int, ...]:
+        return tuple(node_id for node_id, *_ in self.stages)
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What the board has of a job. `ended` says how replicas ended: with tokens, or without."""
+    """What the board has of a job in its present round. `ended` says how replicas ended: with tokens, or without."""
 
     has_input: bool
     planned: bool
     ended: dict[int, dict[str, Any]]
+
+    @property
+    def failed(self) -> frozenset[int]:
+        return frozenset(replica for replica, end in self.ended.items() if "error" in end)
 
 
 class Board:
@@ -105,6 +120,25 @@ class Board:
     def forget(self, node_id: int) -> None:
         """Drops a node from the list until it beats again."""
         self.redis.delete(f"{PREFIX}node:{node_id}")
+
+    def strike(self, node_ids: Sequence[int]) -> None:
+        """A replica failed at these nodes: they rest, each time twice as long."""
+        for node_id in node_ids:
+            strikes = int(self.redis.incr(f"{PREFIX}strikes:{node_id}"))
+            self.redis.expire(f"{PREFIX}strikes:{node_id}", STRIKES_S)
+            pause = min(PAUSE_S << min(strikes - 1, 16), LONGEST_PAUSE_S)
+            self.redis.set(f"{PREFIX}resting:{node_id}", strikes, ex=pause)
+
+    def absolve(self, node_ids: Sequence[int]) -> None:
+        """A replica came through these nodes."""
+        if node_ids:
+            self.redis.delete(*(f"{PREFIX}{what}:{i}" for i in node_ids for what in ("strikes", "resting")))
+
+    def resting(self, node_ids: Iterable[int]) -> set[int]:
+        """Those that get work only where it cannot be done without them."""
+        ids = list(node_ids)
+        values = self.redis.mget([f"{PREFIX}resting:{i}" for i in ids]) if ids else []
+        return {i for i, value in zip(ids, values, strict=True) if value is not None}
 
     def set_placement(self, node_id: int, model: str, start: int, stop: int) -> None:
         self.redis.set(f"{PREFIX}placement:{node_id}", msgspec.json.encode([model, start, stop]))
@@ -160,34 +194,49 @@ class Board:
         value: bytes | None = self.redis.get(f"{PREFIX}input:{job_id}")
         return value
 
-    def look(self, job_ids: Sequence[int]) -> dict[int, Seen]:
-        """What is here of these jobs, in one round trip: the board is never searched."""
+    def look(self, rounds: Mapping[int, int]) -> dict[int, Seen]:
+        """What is here of these jobs, given with their rounds, in one round trip: the board is never searched."""
         pipe = self.redis.pipeline(transaction=False)
-        for job_id in job_ids:
+        for job_id, number in rounds.items():
             pipe.exists(f"{PREFIX}input:{job_id}")
-            pipe.exists(f"{PREFIX}plan:{job_id}")
+            pipe.hexists(f"{PREFIX}routes:{job_id}", str(number))
             pipe.hgetall(f"{PREFIX}replicas:{job_id}")
-        rows = iter(pipe.execute() if job_ids else ())
+        rows = iter(pipe.execute() if rounds else ())
         return {
-            job_id: Seen(bool(has_input), bool(planned), {int(k): msgspec.json.decode(v) for k, v in ended.items()})
-            for job_id, has_input, planned, ended in zip(job_ids, rows, rows, rows, strict=True)
+            job_id: Seen(bool(has_input), bool(planned), _ends(ended, rounds[job_id]))
+            for job_id, has_input, planned, ended in zip(rounds, rows, rows, rows, strict=True)
         }
 
-    def put_plan(self, job_id: int, plan: list[PlannedReplica]) -> bool:
-        """False when there is one already: a job is planned once, however often its task runs."""
-        return bool(self.redis.set(f"{PREFIX}plan:{job_id}", msgspec.msgpack.encode(plan), ex=JOB_TTL_S, nx=True))
+    def put_plan(self, job_id: int, plan: list[PlannedReplica], number: int = 0) -> bool:
+        """False when there is one already: a round is planned once, however often its task runs."""
+        key = f"{PREFIX}routes:{job_id}"
+        is_new = bool(self.redis.hsetnx(key, str(number), msgspec.msgpack.encode(plan)))
+        self.redis.expire(key, JOB_TTL_S)
+        return is_new
+
+    def is_planned(self, job_id: int, number: int) -> bool:
+        return bool(self.redis.hexists(f"{PREFIX}routes:{job_id}", str(number)))
 
     def plan(self, job_id: int) -> list[PlannedReplica] | None:
-        value = self.redis.get(f"{PREFIX}plan:{job_id}")
-        return msgspec.msgpack.decode(value, type=list[PlannedReplica]) if value else None
+        """That of the latest round that has one."""
+        rounds = self.redis.hgetall(f"{PREFIX}routes:{job_id}")
+        return msgspec.msgpack.decode(rounds[max(rounds, key=int)], type=list[PlannedReplica]) if rounds else None
 
     def put_replica(self, job_id: int, replica: int, value: dict[str, Any]) -> None:
-        self.redis.hset(f"{PREFIX}replicas:{job_id}", str(replica), msgspec.json.encode(value))
+        """A replica that has committed, in whatever round its run began."""
+        self._put_end(job_id, str(replica), value)
+
+    def put_failure(self, job_id: int, replica: int, number: int, value: dict[str, Any]) -> None:
+        """A run that failed. It counts in the round in which it began, so that a late one says nothing about the next."""
+        self._put_end(job_id, f"{replica}/{number}", value)
+
+    def _put_end(self, job_id: int, name: str, value: dict[str, Any]) -> None:
+        self.redis.hset(f"{PREFIX}replicas:{job_id}", name, msgspec.json.encode(value))
         self.redis.expire(f"{PREFIX}replicas:{job_id}", JOB_TTL_S)
 
-    def replicas(self, job_id: int) -> dict[int, dict[str, Any]]:
-        raw = self.redis.hgetall(f"{PREFIX}replicas:{job_id}")
-        return {int(k): msgspec.json.decode(v) for k, v in raw.items()}
+    def replicas(self, job_id: int, number: int | None = None) -> dict[int, dict[str, Any]]:
+        """How replicas ended; failures of one round, or the last of each."""
+        return _ends(self.redis.hgetall(f"{PREFIX}replicas:{job_id}"), number)
 
     def put_outputs(self, job_id: int, replica: int, packed: bytes) -> None:
         """Kept apart from the rest, which is looked at all the time."""
@@ -248,3 +297,15 @@ class Board:
             renewing.join()
             with suppress(redis.RedisError):  # else it runs out by itself
                 self.redis.delete(name)
+
+
+def _ends(raw: Mapping[bytes, bytes], number: int | None) -> dict[int, dict[str, Any]]:
+    """By replica. Whoever committed counts in every round; a failure in its own, or with `number` None the last one."""
+    found: dict[int, tuple[float, bytes]] = {}
+    for name, value in raw.items():
+        replica, _, failed_in = name.decode().partition("/")
+        rank = int(failed_in) if failed_in else float("inf")
+        if failed_in and number is not None and rank != number:
+            continue
+        found[int(replica)] = max(found.get(int(replica), (-1, b"")), (rank, value))
+    return {replica: msgspec.json.decode(value) for replica, (_, value) in found.items()}

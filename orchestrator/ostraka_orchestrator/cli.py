@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
 import sys
@@ -11,17 +10,19 @@ import time
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from ostraka.cli.output import JsonOption, out, print_json
-from ostraka.client.profile import load_profile
 from ostraka.errors import ConfigError, Unavailable
+from ostraka.telemetry import close_traces, open_traces, setup_logging
+from ostraka_orchestrator import membership
 from ostraka_orchestrator.simulate.cli import simulate
 
 if TYPE_CHECKING:
     from ostraka_orchestrator.config import OrchestratorConfig
+    from ostraka_orchestrator.placing import Mode
 
 app = typer.Typer(help="Match jobs to nodes.", no_args_is_help=True)
 ProfileOption = Annotated[Path | None, typer.Option("--profile", help="Network profile (ostraka.toml).")]
@@ -38,14 +39,17 @@ class Placement(StrEnum):
     replicas = "replicas"
     latency = "latency"
     throughput = "throughput"
+    none = "none"
 
 
 def register(root: typer.Typer) -> None:
+    membership.add_commands(app)
     root.add_typer(app, name="orchestrator")
     root.command()(simulate)
 
 
 def _config(profile: Path | None, key: Path, queue: str, port: int = 0, threads: int = 8) -> OrchestratorConfig:
+    from ostraka.client.profile import load_profile
     from ostraka_orchestrator.config import OrchestratorConfig
 
     if not queue.startswith(("redis://", "rediss://", "unix://")):
@@ -58,10 +62,17 @@ def serve(
     key: KeyOption,
     queue: QueueOption,
     profile: ProfileOption = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for other machines.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 0,
     announce: Annotated[Path | None, typer.Option(help="Write the address here once requests are taken.")] = None,
+    snapshot: Annotated[
+        Path | None, typer.Option(help="Keep the state in this file, so that a restart does not replay all events.")
+    ] = None,
     placement: Annotated[
-        Placement, typer.Option(help="What new chains of nodes are good at; `latency` weighs measured links.")
+        Placement,
+        typer.Option(
+            help="What new chains of nodes are good at; `latency` weighs measured links, `none` places nobody."
+        ),
     ] = Placement.replicas,
     rebalance_s: Annotated[float, typer.Option(min=1, help="Seconds between looks whether nodes should move.")] = 30.0,
     settle_s: Annotated[float, typer.Option(min=0, help="Wait so long for more newcomers before placing them.")] = 2.0,
@@ -69,11 +80,15 @@ def serve(
     """Watch the chain, answer requesters and nodes, hand work to the queue."""
     from ostraka_orchestrator.service import serve as run
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    setup_logging()
+    open_traces("ostraka-orchestrator")
+    _flush_on_sigterm()
     config = replace(
         _config(profile, key, queue, port),
-        mode=placement.value,
+        host=host,
+        snapshot=snapshot,
+        places=placement is not Placement.none,
+        mode=cast("Mode", "replicas" if placement is Placement.none else placement.value),
         rebalance_s=rebalance_s,
         settle_placement_s=settle_s,
     )
@@ -91,21 +106,45 @@ def tasks(
     ] = None,
 ) -> None:
     """Run a Celery worker for the orchestrator's tasks. Run one for each kind, and verdicts never wait for answers."""
+    from celery.worker import state as worker_state
+
     from ostraka_orchestrator.desk import Desk
     from ostraka_orchestrator.queue import QUEUES
     from ostraka_orchestrator.tasks import make_tasks
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    setup_logging()
+    open_traces("ostraka-tasks")
     config = _config(profile, key, queue, threads=threads)
     queue_app = make_tasks(Desk.open(config))
     queues = ",".join(queue for queue in QUEUES if only is None or queue.endswith(only))
-    arguments = ["worker", "--pool", "threads", "--concurrency", str(config.task_threads), "--loglevel", "WARNING"]
+    arguments = [
+        "--quiet",
+        "worker",
+        "--pool",
+        "threads",
+        "--concurrency",
+        str(config.task_threads),
+        "--loglevel",
+        "WARNING",
+    ]
     try:
         queue_app.worker_main([*arguments, "--without-gossip", "--without-mingle", "--queues", queues])
     except SystemExit as end:
         if not end.code:
             raise
-    _start_again(config)
+    if worker_state.should_stop is None:  # else it was told to end, and the queue's server only went before it
+        _start_again(config)
+
+
+def _flush_on_sigterm() -> None:
+    """uvicorn hands SIGTERM back once it has stopped serving, and then nothing that waits for a program's end would be run."""
+
+    def end(number: int, _: object) -> None:
+        close_traces()
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def _start_again(config: OrchestratorConfig) -> None:
@@ -131,6 +170,7 @@ def _start_again(config: OrchestratorConfig) -> None:
 def status(profile: ProfileOption = None, as_json: JsonOption = False) -> None:
     """What the orchestrator of the profile is doing: nodes, jobs, tasks that wait, ended or broke."""
     from ostraka.client.orchestrator import OrchestratorApi
+    from ostraka.client.profile import load_profile
 
     settings = load_profile(profile)
     if not settings.orchestrator_url:
@@ -145,7 +185,8 @@ def status(profile: ProfileOption = None, as_json: JsonOption = False) -> None:
         return
     out.print(f"chain block     {seen['chain_block']}")
     out.print(
-        f"nodes           {seen['nodes_serving']} serving, {seen['nodes_beating']} heard of, {seen['nodes_registered']} registered; "
+        f"nodes           {seen['nodes_serving']} serving, {seen['nodes_resting']} resting after a failure, "
+        f"{seen['nodes_beating']} heard of, {seen['nodes_registered']} registered; "
         f"work by speed × stake: Jain's index {seen['fairness']:.2f}"
     )
     for title, part in (

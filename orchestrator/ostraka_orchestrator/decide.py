@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +37,16 @@ class Order(Command):
 
 @dataclass(frozen=True)
 class Match(JobCommand):
-    """Plan routes, sign assignments, start the replicas."""
+    """Plan routes, sign assignments, start the replicas: all of them, or in a later round those that were silent."""
+
+    round: int = 0
+
+
+@dataclass(frozen=True)
+class Replace(JobCommand):
+    """Replicas are silent: have the market put the commit deadline off, so that others may run them."""
+
+    round: int
 
 
 @dataclass(frozen=True)
@@ -85,8 +94,27 @@ Turns = Mapping[
 NO_TURNS: Turns = {}
 
 
+@dataclass(frozen=True)
+class Silence:
+    """Replicas of a planned job that will not commit as things stand, and the chain second in which its present round began."""
+
+    replicas: frozenset[int]
+    began: int
+
+
+NO_SILENCE: Mapping[int, Silence] = {}
+MAX_ROUNDS = 2  # the market's: so often may a job's deadline be put off
+SILENT_PART = 0.25  # of a round must be over first: rounds are few, so one should serve all that fall silent early
+
+
 def decide(
-    state: State, me: str, inputs: Set[int], now: float, windows: Windows, turns: Turns = NO_TURNS
+    state: State,
+    me: str,
+    inputs: Set[int],
+    now: float,
+    windows: Windows,
+    turns: Turns = NO_TURNS,
+    silences: Mapping[int, Silence] = NO_SILENCE,
 ) -> list[JobCommand]:
     """Commands for the jobs of orchestrator `me`. `inputs` are jobs whose input has come; `now` is the chain's time.
 
@@ -96,9 +124,53 @@ def decide(
     for job_id, job in state.jobs.items():
         if is_mine(job_id, job, me, now, turns):
             # Routes follow the hash of the chain block after the submission.
-            ready = job_id in inputs and state.next_block > job.block_number + 1
+            ready = job_id in inputs and state.next_block > job.began_block + 1
             commands += _for_job(job_id, job, ready, now, windows)
+            if job_id in silences and may_replace(job, silences[job_id], now):
+                commands.append(Replace(job_id, job.round))
     return commands
+
+
+def due_elsewhere(state: State, me: str, now: float, windows: Windows) -> list[JobCommand]:
+    """What the orchestrators of jobs that are bound to others should be doing now. All of it are calls that anyone may make."""
+    return [
+        command
+        for job_id, job in state.jobs.items()
+        if job.orchestrator not in (me, ANYBODY)
+        for command in _for_job(job_id, job, False, now, windows)
+    ]
+
+
+def silent_replicas(
+    routes: Sequence[Sequence[int]], committed: Set[int], failed: Set[int], beating: Set[int]
+) -> frozenset[int]:
+    """Replicas that have not committed and whose run has failed in this round, or of whose nodes one does not beat any more.
+
+    `routes` are the nodes of each replica.
+    """
+    return frozenset(
+        replica
+        for replica, nodes in enumerate(routes)
+        if replica not in committed and (replica in failed or not beating >= set(nodes))
+    )
+
+
+def replica_key(job_id: int, replica: int, signed_in: int = 0) -> str:
+    """The lease of a run: one for each route that a replica is given. `signed_in` is the job's round then."""
+    return f"replica:{job_id}:{replica}:{signed_in}"
+
+
+def may_replace(job: JobEntry, silence: Silence, now: float) -> bool:
+    """Whether a job's silent replicas should be run by others now. Of orchestrators the market listens only to the bound one."""
+    due = silence.began + SILENT_PART * (job.deadline - silence.began)
+    return (
+        bool(silence.replicas - job.committed)
+        and job.orchestrator != ANYBODY
+        and job.round < MAX_ROUNDS
+        and job.state.takes_commits
+        and not job.revealed
+        and due <= now < job.deadline
+    )
 
 
 def to_run(state: State, me: str, now: float, turns: Turns = NO_TURNS) -> list[int]:
@@ -124,7 +196,7 @@ def _for_job(job_id: int, job: JobEntry, ready: bool, now: float, windows: Windo
     if job.state.judgeable:
         return [command for replica in sorted(job.outvoted) for command in _for_outvoted(job_id, job, replica, now)]
     if now < job.deadline and job.state.takes_commits:
-        return [Match(job_id)] if ready else []
+        return [Match(job_id, job.round)] if ready else []
     if not job.committed:
         return [Expire(job_id)]
     all_revealed = job.committed == set(job.revealed)

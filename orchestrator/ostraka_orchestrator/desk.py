@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ostraka.chain import Court, Deployment, Sender, connect
+from ostraka.chain.heads import Heads
 from ostraka.chain.remember import Remembered
 from ostraka.chain.views import NodeView
 from ostraka.crypto.keys import load_key
@@ -36,6 +37,7 @@ class Desk:
     market: Court
     sender: Sender
     store: ContentStore
+    heads: Heads  # tell of new chain blocks, where the chain has a WebSocket
     _manifests: dict[bytes, AnyManifest] = field(default_factory=dict)
     _nodes: Remembered[int, NodeView] = field(default_factory=lambda: Remembered(NODE_S))
     _answers: dict[str, tuple[float, Any]] = field(default_factory=dict)
@@ -50,7 +52,8 @@ class Desk:
         deployment = Deployment.load(config.profile.deployment)
         web3 = connect(config.profile.chain_url)
         market = Court(web3, deployment)
-        market.follow_jobs()
+        heads = Heads(config.profile.chain_ws_url)
+        market.follow_jobs(heads)
         sender = Sender(web3, load_key(config.key))
         registered = market.orchestrator(sender.address).status is OrchestratorStatus.ACTIVE
         if not registered and not market.is_orchestrator(sender.address):
@@ -59,7 +62,7 @@ class Desk:
             )
         board = Board(config.queue_url)
         board.check()
-        return Desk(config, board, market, sender, open_store(config.profile.store_url))
+        return Desk(config, board, market, sender, open_store(config.profile.store_url), heads)
 
     def manifest(self, model_id: bytes) -> AnyManifest:
         """Its CID is its digest, so what the store returns is what the chain names. Kept: a manifest never changes."""

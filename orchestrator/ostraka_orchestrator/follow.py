@@ -28,7 +28,7 @@ class ChainView(Protocol):
 
 
 @dataclass(frozen=True)
-class _Mark:
+class Mark:
     """The state after the chain block `number`, which had `hash`."""
 
     number: int
@@ -50,10 +50,27 @@ class Follower:
     state: State = field(init=False)
     time: int = 0  # of the newest chain block seen: the chain's own clock, by which deadlines are judged
     _seen: bytes = b""  # hash of the newest chain block that was dealt with
-    _marks: list[_Mark] = field(init=False, default_factory=list)
+    _marks: list[Mark] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         self.state = self.start
+
+    @property
+    def is_level(self) -> bool:
+        """Whether all of the chain block that was seen last is dealt with."""
+        return bool(self._seen)
+
+    def settled(self) -> Mark | None:
+        """The newest value that no reorganization reaches any more."""
+        last = self.state.next_block - 1 - self.depth
+        return next((mark for mark in reversed(self._marks) if mark.number <= last), None)
+
+    def resume(self, mark: Mark) -> bool:
+        """Begins after a chain block that was dealt with before, if the chain still has it. Raises `ChainUnreachable`."""
+        if self.chain.block_hash(mark.number) != mark.hash:
+            return False
+        self.state, self._marks = mark.state, [mark]
+        return True
 
     def catch_up(self) -> State:
         """Applies all that is new, after undoing what is no more. Raises `ChainUnreachable`, and is as it was after the last step then."""
@@ -85,7 +102,7 @@ class Follower:
         if base is not None and self.chain.block_hash(base.number) != base.hash:
             return False
         self.state = apply_all(self.state, events, until)
-        self._marks.append(_Mark(until, hash_, self.state))
+        self._marks.append(Mark(until, hash_, self.state))
         # All that a reorganization may reach, and one before that.
         while len(self._marks) > 1 and self._marks[1].number <= until - self.depth:
             self._marks.pop(0)

@@ -47,6 +47,7 @@ class Metrics:
             "nodes_registered": len(state.nodes),
             "nodes_beating": len(beats),
             "nodes_serving": sum(beat.span is not None for beat in beats.values()),
+            "nodes_resting": len(self._board.resting(beats)),
             "fairness": round(self._fairness(state, beats), 4),
             "jobs": dict(sorted(jobs.items())),
             "tasks_waiting": self._tally.waiting(QUEUES),
@@ -75,6 +76,10 @@ class _Now:
             ("nodes_registered", "Nodes on the register."),
             ("nodes_beating", "Nodes that are heard of."),
             ("nodes_serving", "Nodes whose blocks are loaded and claimed."),
+            (
+                "nodes_resting",
+                "Nodes at which a replica failed of late: they get work only where it cannot be done without them.",
+            ),
             ("fairness", "Jain's index of the last hours' work against work due by speed and stake: 1 is even."),
         ):
             yield GaugeMetricFamily(f"ostraka_{name}", what, value=seen[name])

@@ -62,13 +62,17 @@ class Orders:
         if clock - self._looked < LOOK_S:
             return []
         self._looked = clock
-        members = self._members.get("", self.market.active_orchestrators)
+        members = self.members()
         if self.me not in members or len(members) < 2:
             return []
         present = self.market.order_epoch(now)
         self._drawn = {epoch for epoch in self._drawn if epoch >= present}
         self._since = {key: at for key, at in self._since.items() if key[0] >= present}
         return [e for e in (present, present + 1) if e not in self._drawn and self._is_mine(e, members, now)]
+
+    def members(self) -> list[str]:
+        """Who is registered, as of a moment ago."""
+        return self._members.get("", self.market.active_orchestrators)
 
     def _is_mine(self, epoch: int, members: Sequence[str], now: int) -> bool:
         if not self._counts.get(epoch, lambda: any(self.market.order_weight(m, epoch) for m in members)):

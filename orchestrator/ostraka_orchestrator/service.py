@@ -9,9 +9,9 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import redis
 import uvicorn
@@ -19,21 +19,37 @@ from kombu.exceptions import OperationalError
 
 from ostraka.chain.remember import Remembered
 from ostraka.errors import ChainUnreachable, OstrakaError
+from ostraka.telemetry import span
 from ostraka_orchestrator.api import make_api
 from ostraka_orchestrator.board import Seen
 from ostraka_orchestrator.config import OrchestratorConfig
-from ostraka_orchestrator.decide import Command, Match, Order, Windows, decide, next_replicas, to_run, unbound
+from ostraka_orchestrator.decide import (
+    Command,
+    JobCommand,
+    Match,
+    Order,
+    Replace,
+    Windows,
+    decide,
+    due_elsewhere,
+    to_run,
+    unbound,
+)
 from ostraka_orchestrator.desk import Desk, log
 from ostraka_orchestrator.follow import Follower
 from ostraka_orchestrator.metrics import Metrics
 from ostraka_orchestrator.orders import Orders
 from ostraka_orchestrator.placer import Placer
 from ostraka_orchestrator.queue import make_queue
-from ostraka_orchestrator.state import JobEntry, State
+from ostraka_orchestrator.running import Running
+from ostraka_orchestrator.snapshot import Keeper
+from ostraka_orchestrator.standin import StandIn
+from ostraka_orchestrator.state import State
 
 RUN_AGAIN_S = 5  # a replica that nobody runs is handed out again after so long
 TIDY_S, TIDY_JOBS = 10.0, 1_000
 TURN_S = 2.0  # how long it is remembered whose turn it is
+ROUTES_AGAIN_S = 3  # between looks for other nodes to run a silent replica
 ASK_AGAIN_S = 1  # a command whose effect has not shown by then is put in the queue again
 
 
@@ -68,13 +84,17 @@ class Service:
     def __post_init__(self) -> None:
         self.queue = make_queue(self.desk.config.queue_url)
         self.placer = Placer(self.desk)
+        self._running = Running(self.desk)
         self.orders = Orders(self.desk.market, self.desk.sender.address)
+        self.stand_in = StandIn(self.desk.sender.address, self.desk.market.orchestrator_terms().takeover_s)
         self.metrics = Metrics(lambda: self.state, self.desk.board, self.desk.stake_units)
         params = self.desk.market.params()
         self.windows = Windows(params.reveal_window_s, params.challenge_window_s)
         self.state = State(next_block=self.desk.market.deployment.block_number)
         config = self.desk.config
         self._follower = Follower(self.desk.market, self.state, config.reorg_depth, config.confirmations)
+        self._mark = self.desk.heads.mark()  # of the last look at the chain
+        self._keeper = Keeper(config.snapshot, config.snapshot_s, self.desk.market.deployment, self._follower)
 
     def tick(self) -> None:
         """Costs what the open jobs cost, however many there have been."""
@@ -84,19 +104,40 @@ class Service:
         me, now = self.desk.sender.address, self._follower.time
         turns = self._turns(me)
         running = to_run(self.state, me, now, turns)
-        seen = self.desk.board.look(running)
+        seen = self.desk.board.look({job_id: self.state.jobs[job_id].round for job_id in running})
+        self._running.note(self.state, seen)
         inputs = {job_id for job_id, found in seen.items() if found.has_input}
-        for command in decide(self.state, me, inputs, now, self.windows, turns):
+        for command in decide(
+            self.state, me, inputs, now, self.windows, turns, self._running.silences(self.state, seen)
+        ):
             if not (isinstance(command, Match) and seen[command.job_id].planned):
+                self.hand_out(command)
+        if elsewhere := due_elsewhere(self.state, me, now, self.windows):
+            for command in self.stand_in.overdue(elsewhere, self.orders.members(), now):
                 self.hand_out(command)
         for epoch in self.orders.due(now, time.monotonic()):
             self.hand_out(Order(epoch))
         self._run_again(seen)
-        self.placer.look(self.state, time.monotonic())
+        if self.desk.config.places:
+            self.placer.look(self.state, time.monotonic())
+        self._keeper.keep(time.monotonic())
+
+    def begin(self) -> None:
+        """Where a snapshot ends, or with the deployment."""
+        self._keeper.resume()
+        self.catch_up()
 
     def catch_up(self) -> None:
         """Applies all events up to the newest confirmed chain block, and undoes what a reorganization took back."""
+        if self._follower.is_level and self.desk.heads.still(self._mark):
+            return
+        mark = self.desk.heads.mark()
         self.state = self._follower.catch_up()
+        self._mark = mark  # not before: a look that failed saw nothing
+
+    async def rest(self) -> None:
+        """Until it is time for the next look: when there is a new chain block, or what came otherwise has waited for long enough."""
+        await self.desk.heads.after(self._mark, self.desk.config.tick_s)
 
     def _turns(self, me: str) -> dict[int, float]:
         """From when on this orchestrator may match jobs that name nobody. The contract says so; an order drawn later may move it."""
@@ -114,35 +155,32 @@ class Service:
 
     def _run_again(self, seen: Mapping[int, Seen]) -> None:
         """Replicas that should run and that nobody runs: whoever ran them died, or the task was lost with the queue's server."""
-        due = [
-            (f"replica:{job_id}:{index}", [job_id, index, claimed])
-            for job_id, found in seen.items()
-            if found.planned
-            for index, claimed in self._next(self.state.jobs[job_id], found.ended)
-        ]
+        due = self._running.due(self.state, seen)
         held = self.desk.board.leased([key for key, _ in due])
         for key, arguments in due:
             if key not in held and self._asked.ask(key, RUN_AGAIN_S):
-                self.queue.send_task("replica", args=arguments)
-
-    def _next(self, job: JobEntry, ended: Mapping[int, Mapping[str, Any]]) -> list[tuple[int, list[int] | None]]:
-        return next_replicas(job.replicas, ended, self.desk.generates(job.model_id))
+                self.queue.send_task("replica", args=[key, *arguments])
 
     def hand_out(self, command: Command) -> None:
-        if self._asked.ask(command.key, ASK_AGAIN_S):
+        pause_s = ROUTES_AGAIN_S if isinstance(command, Replace) else ASK_AGAIN_S
+        if self._asked.ask(command.key, pause_s):
             name = type(command).__name__.lower()
-            self.queue.send_task(name, args=[command.key, *vars(command).values()])
+            about = command.job_id if isinstance(command, JobCommand) else None
+            with nullcontext() if about is None else span(self.desk.market.domain, about, f"ask {name}"):
+                self.queue.send_task(name, args=[command.key, *vars(command).values()])
 
 
 async def serve(config: OrchestratorConfig, announce: Path | None = None) -> None:
     """Runs until cancelled. `announce` is a file that gets the address once requests are taken."""
     desk = await asyncio.to_thread(Desk.open, config)
     service = Service(desk)
-    await asyncio.to_thread(service.catch_up)
+    await asyncio.to_thread(service.begin)
     listener = socket.create_server((config.host, config.port))
     port = listener.getsockname()[1]
     api = make_api(desk, lambda: service.state, service.metrics)
-    server = uvicorn.Server(uvicorn.Config(api, log_level="warning", lifespan="off", timeout_graceful_shutdown=1))
+    server = uvicorn.Server(
+        uvicorn.Config(api, log_config=None, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
+    )
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     if announce:
         await asyncio.to_thread(announce.write_text, f"http://{config.host}:{port}")
@@ -164,7 +202,7 @@ async def serve(config: OrchestratorConfig, announce: Path | None = None) -> Non
             except Exception:  # one tick's; the next one starts from what is on chain
                 log.exception("a look at the chain broke")
                 await asyncio.sleep(1.0)
-            await asyncio.sleep(config.tick_s)
+            await service.rest()
     finally:
         server.should_exit = True
         await asyncio.wait([serving], timeout=3)

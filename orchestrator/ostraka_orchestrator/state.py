@@ -51,6 +51,8 @@ class JobEntry:
     max_units: int
     deadline: int
     block_number: int
+    round: int = 0  # how often its commit deadline was put off for silent replicas
+    round_block: int = 0  # chain block in which that was done last
     state: JobState = JobState.OPEN
     committed: frozenset[int] = frozenset()
     revealed: Mapping[int, bytes] = field(default_factory=dict)  # replica → result hash
@@ -58,6 +60,11 @@ class JobEntry:
     outvoted: frozenset[int] = frozenset()
     pinpointed: Mapping[int, int] = field(default_factory=dict)  # replica → when the court may conclude about it
     judged: frozenset[int] = frozenset()  # replicas about which an adjudicator is asked and has not answered
+
+    @property
+    def began_block(self) -> int:
+        """Chain block of the submission, or of what began the present round."""
+        return self.round_block or self.block_number
 
 
 @dataclass(frozen=True)
@@ -184,7 +191,7 @@ def _resolved(job: JobEntry, e: ev.DisputeResolved) -> dict[str, Any]:
 
 
 def _replacing(job: JobEntry, e: ev.JobReplacing) -> dict[str, Any]:
-    return {"state": JobState.REPLACING, "deadline": e.deadline}
+    return {"state": JobState.REPLACING, "deadline": e.deadline, "round": e.round, "round_block": e.block_number}
 
 
 def _disputed(job: JobEntry, e: ev.JobDisputed) -> dict[str, Any]:

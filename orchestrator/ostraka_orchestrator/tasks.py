@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import redis
 from celery import Celery
 
 from ostraka.errors import OstrakaError
-from ostraka_orchestrator import work
+from ostraka.telemetry import span
+from ostraka_orchestrator import rounds, work
+from ostraka_orchestrator.decide import next_replicas, replica_key
 from ostraka_orchestrator.desk import Desk, log
 from ostraka_orchestrator.queue import make_queue
 from ostraka_orchestrator.tally import Tally
@@ -37,11 +39,14 @@ def _leased(desk: Desk, key: str) -> Iterator[bool]:
 def make_tasks(desk: Desk) -> Celery:
     app = make_queue(desk.config.queue_url)
 
+    def traced(job_id: int, name: str, **attributes: int) -> AbstractContextManager[None]:
+        return span(desk.market.domain, job_id, name, **attributes)
+
     def on_chain(name: str, act: Callable[..., None]) -> None:
-        def task(key: str, *args: int) -> None:
-            with _leased(desk, f"run:{key}") as mine:
+        def task(key: str, job_id: int, *args: int) -> None:
+            with traced(job_id, name), _leased(desk, f"run:{key}") as mine:
                 if mine:
-                    act(desk, *args)
+                    act(desk, job_id, *args)
 
         app.task(name=name)(task)
 
@@ -50,32 +55,40 @@ def make_tasks(desk: Desk) -> Celery:
     on_chain("conclude", work.conclude)
     on_chain("judge", work.judge)
     on_chain("expire", work.expire)
-    on_chain("order", work.order)
+    on_chain("replace", rounds.replace)
 
-    def match(key: str, job_id: int) -> None:
-        with _leased(desk, f"run:{key}") as mine:
-            if mine and work.match(desk, job_id):
+    def match(key: str, job_id: int, number: int) -> None:
+        with traced(job_id, "match", round=number), _leased(desk, f"run:{key}") as mine:
+            if not mine:
+                return
+            if number:
+                rounds.match_again(desk, job_id, number)  # the service hands out whatever is to run then
+            elif work.match(desk, job_id):
                 for index, claimed in work.first_replicas(desk, job_id):
-                    app.send_task("replica", args=[job_id, index, claimed])
+                    app.send_task("replica", args=[replica_key(job_id, index), job_id, index, claimed, number])
 
-    def replica(job_id: int, index: int, claimed: list[int] | None) -> None:
+    def replica(key: str, job_id: int, index: int, claimed: list[int] | None, number: int) -> None:
         """The primary generates; when it is done the others check its tokens. A primary that fails is succeeded by the next.
 
         Replicas of an inference have all been started at once, and have nothing to do with each other.
         """
-        with _leased(desk, f"replica:{job_id}:{index}") as mine:
+        with traced(job_id, "replica", replica=index, round=number), _leased(desk, key) as mine:
             if not mine:
                 return
-            tokens = work.run_replica(desk, job_id, index, claimed)
+            work.run_replica(desk, job_id, index, claimed, number)
             if claimed is not None or not work.generates(desk, job_id):
                 return
-            others = range(index + 1, len(desk.board.plan(job_id) or ()))
-            if tokens is not None:
-                for other in others:
-                    app.send_task("replica", args=[job_id, other, tokens])
-            elif others:
-                app.send_task("replica", args=[job_id, others[0], None])
+            plan = desk.board.plan(job_id) or []
+            for other, tokens in next_replicas(len(plan), desk.board.replicas(job_id, number)):
+                ahead = replica_key(job_id, other, plan[other].round)
+                app.send_task("replica", args=[ahead, job_id, other, tokens, number])
+
+    def order(key: str, epoch: int) -> None:
+        with _leased(desk, f"run:{key}") as mine:
+            if mine:
+                work.order(desk, epoch)
 
     app.task(name="match")(match)
+    app.task(name="order")(order)
     app.task(name="replica")(replica)
     return app

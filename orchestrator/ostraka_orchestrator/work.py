@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from ostraka.chain.court_views import dispute_id
+from ostraka.chain.job_log import JobFacts
+from ostraka.chain.orchestrators import ANYBODY
 from ostraka.client.cases import advance
 from ostraka.client.traces import fetch_trace
 from ostraka.crypto.eip712 import assignment_message, sign
-from ostraka.crypto.trace import Digests, first_divergence
+from ostraka.crypto.trace import Digests, first_divergence, token_words, words_digest
 from ostraka.errors import NoRoute, OstrakaError, PeerFault, TransactionFailed
+from ostraka.telemetry import span
 from ostraka.types import Assignment, BlockSpan, JobId, JobState, NodeId, NodeStatus, Stage
 from ostraka.wire.grpc_transport import BlockingPeer
 from ostraka.wire.messages import Done, Route, Run, Token
@@ -28,13 +32,15 @@ CONNECT_TIMEOUT_S = 2.0
 TOKENS_TIMED = 8  # a shorter answer says too little about a position
 
 
-def serving_nodes(desk: Desk, model_id: bytes, beats: Mapping[int, Heartbeat]) -> list[NodeProfile]:
-    """Nodes that beat, serve this model and are active on chain."""
+def serving_nodes(desk: Desk, model_id: bytes, beats: Mapping[int, Heartbeat], positions: int = 0) -> list[NodeProfile]:
+    """Nodes that beat, serve this model, have room for so many positions and are active on chain."""
     found = []
     placements = desk.board.placements(beats)
     for beat in beats.values():
         if beat.span is None or beat.span[0] != model_id.hex() or placements.get(beat.node_id, beat.span) != beat.span:
             continue  # one that should move gets no more work: it moves once it has none
+        if beat.positions_left < positions:
+            continue
         node = desk.node(beat.node_id)
         if node.status is NodeStatus.ACTIVE:
             found.append(profile(beat, node.operator, desk.stake_units(node.operator)))
@@ -43,7 +49,7 @@ def serving_nodes(desk: Desk, model_id: bytes, beats: Mapping[int, Heartbeat]) -
 
 def match(desk: Desk, job_id: int) -> bool:
     """Plans and signs. False while there is no way yet: the service asks again until the job's deadline."""
-    if desk.board.plan(job_id) is not None:
+    if desk.board.is_planned(job_id, 0):
         return True
     job = desk.market.job_facts(job_id)
     seed = desk.market.block_hash(job.block_number + 1)  # a chain block that nobody knew when the job was submitted
@@ -54,25 +60,46 @@ def match(desk: Desk, job_id: int) -> bool:
         log.warning("job %d is older than this board: it may have been signed before, so it is left to others", job_id)
         return False
     beats = desk.board.heartbeats()
-    nodes, links, home = connect(serving_nodes(desk, job.model_id, beats), beats)
-    nodes, links = weighed(nodes, links, desk.weights(job.model_id))
+    nodes = serving_nodes(desk, job.model_id, beats, job.max_units)
     try:
-        routes = choose_routes(
-            desk.shape(job.model_id), nodes, job.replicas, seed, links, home, served=desk.board.served()
-        )
+        routes = plan_routes(desk, job, job.replicas, seed, nodes, beats)
     except NoRoute as error:
         desk.board.tell(job_id, {"type": "waiting", "message": str(error)})
         return False
     endpoint = {n.node_id: n.endpoint for n in nodes}
-    plan = []
-    for replica, stages in enumerate(routes):
-        assignment = Assignment(JobId(job_id), replica, stages)
-        signature = sign(desk.sender.key.secret, assignment_message(desk.market.domain, assignment))
-        rows = [(int(s.node_id), s.start, s.stop, s.work_bps) for s in stages]
-        plan.append(PlannedReplica(rows, [endpoint[s.node_id] for s in stages], signature))
+    plan = [sign_route(desk, job_id, replica, stages, endpoint) for replica, stages in enumerate(routes)]
     if desk.board.put_plan(job_id, plan):
         desk.board.tell(job_id, {"type": "matched", "routes": [p.stages for p in plan]})
     return True
+
+
+def plan_routes(
+    desk: Desk, job: JobFacts, replicas: int, seed: bytes, nodes: Sequence[NodeProfile], beats: Mapping[int, Heartbeat]
+) -> list[tuple[Stage, ...]]:
+    """Routes for so many replicas over nodes at which nothing failed of late; over all where these do not suffice. Raises `NoRoute`."""
+    if resting := desk.board.resting([int(n.node_id) for n in nodes]):
+        with suppress(NoRoute):
+            return _routes(desk, job, replicas, seed, [n for n in nodes if n.node_id not in resting], beats)
+    return _routes(desk, job, replicas, seed, nodes, beats)
+
+
+def _routes(
+    desk: Desk, job: JobFacts, replicas: int, seed: bytes, nodes: Sequence[NodeProfile], beats: Mapping[int, Heartbeat]
+) -> list[tuple[Stage, ...]]:
+    placed, links, home = connect(nodes, beats)
+    placed, links = weighed(placed, links, desk.weights(job.model_id))
+    shape, served = desk.shape(job.model_id), desk.board.served()
+    return choose_routes(shape, placed, replicas, seed, links, home, served)
+
+
+def sign_route(
+    desk: Desk, job_id: int, replica: int, stages: Sequence[Stage], endpoint: Mapping[NodeId, str], number: int = 0
+) -> PlannedReplica:
+    """A replica's assignment under the orchestrator's signature, in round `number` of its job."""
+    assignment = Assignment(JobId(job_id), replica, tuple(stages))
+    signature = sign(desk.sender.key.secret, assignment_message(desk.market.domain, assignment))
+    rows = [(int(s.node_id), s.start, s.stop, s.work_bps) for s in stages]
+    return PlannedReplica(rows, [endpoint[s.node_id] for s in stages], signature, number)
 
 
 def may_sign(born: int | None, job_block: int) -> bool:
@@ -98,7 +125,7 @@ def order(desk: Desk, epoch: int) -> None:
 
 def generates(desk: Desk, job_id: int) -> bool:
     """Whether the job is answered token by token."""
-    return desk.generates(desk.market.job(JobId(job_id)).model_id)
+    return desk.generates(desk.market.job_facts(job_id).model_id)
 
 
 def first_replicas(desk: Desk, job_id: int) -> list[tuple[int, list[int] | None]]:
@@ -106,11 +133,14 @@ def first_replicas(desk: Desk, job_id: int) -> list[tuple[int, list[int] | None]
     return next_replicas(len(desk.board.plan(job_id) or ()), {}, generates(desk, job_id))
 
 
-def run_replica(desk: Desk, job_id: int, replica: int, claimed: list[int] | None) -> list[int] | None:
-    """Runs one replica through its lead. Returns its tokens; None when it failed, which the requester is told."""
+def run_replica(desk: Desk, job_id: int, replica: int, claimed: list[int] | None, number: int) -> list[int] | None:
+    """Runs one replica through its lead, in round `number` of its job.
+
+    Returns its tokens; None when it failed, which the requester is told.
+    """
     plan, data = desk.board.plan(job_id), desk.board.input(job_id)
-    known = desk.board.replicas(job_id).get(replica)
-    if plan is None or data is None:
+    known = desk.board.replicas(job_id, number).get(replica)
+    if plan is None or data is None or is_anothers(desk, job_id):
         return None
     if known is not None:
         return list(known["tokens"]) if "tokens" in known else None
@@ -129,8 +159,12 @@ def run_replica(desk: Desk, job_id: int, replica: int, claimed: list[int] | None
                 return list(event.tokens)
         raise PeerFault("the lead ended the stream without a result")
     except OstrakaError as error:
+        desk.market.look_again()
+        if is_anothers(desk, job_id):  # which came first; nobody is to blame
+            log.info("job %d replica %d: the job is bound to another orchestrator: %s", job_id, replica, error)
+            return None
         log.warning("job %d replica %d failed: %s", job_id, replica, error)
-        desk.board.put_replica(job_id, replica, {"error": str(error), "stages": planned.stages})
+        desk.board.put_failure(job_id, replica, number, {"error": str(error), "stages": planned.stages})
         _forget_dead(desk, planned)
         desk.board.tell(job_id, {"type": "replica_failed", "replica": replica, "message": str(error)})
         return None
@@ -138,8 +172,17 @@ def run_replica(desk: Desk, job_id: int, replica: int, claimed: list[int] | None
         peer.close()
 
 
+def is_anothers(desk: Desk, job_id: int) -> bool:
+    """Whether the job is bound to another orchestrator: by name, or by a first commit that another one signed for."""
+    return desk.market.job_facts(job_id).orchestrator not in (desk.sender.address, ANYBODY)
+
+
 def _forget_dead(desk: Desk, planned: PlannedReplica) -> None:
-    """A node that takes no connection gets no more work until it beats again; its last heartbeat would keep it listed."""
+    """A node that takes no connection gets no more work until it beats again; its last heartbeat would keep it listed.
+
+    Such nodes are to blame for a replica that failed; where there are none, all of the route may be, and rest.
+    """
+    dead = []
     for (node_id, *_), endpoint in zip(planned.stages, planned.endpoints, strict=True):
         host, _, port = endpoint.rpartition(":")
         try:
@@ -147,6 +190,8 @@ def _forget_dead(desk: Desk, planned: PlannedReplica) -> None:
         except OSError:
             log.warning("node %d at %s takes no connection; no work for it until it beats again", node_id, endpoint)
             desk.board.forget(node_id)
+            dead.append(node_id)
+    desk.board.strike(dead or [node_id for node_id, *_ in planned.stages])
 
 
 def _replica_done(
@@ -184,6 +229,7 @@ def _replica_done(
     if done.outputs:
         desk.board.put_outputs(job_id, replica, done.outputs)  # before the rest, which says that it is done
     desk.board.put_replica(job_id, replica, value)
+    desk.board.absolve([node_id for node_id, *_ in planned.stages])
     shape = desk.shape(model_id)
     for node_id, start, stop, _ in planned.stages:
         desk.board.add_served(node_id, float(done.units * shape.span_work(BlockSpan(start, stop))))
@@ -210,21 +256,40 @@ def settle(desk: Desk, job_id: int) -> None:
     job = desk.market.job_facts(job_id)
     if job.state.closed or job.state.agreed:
         return
+    if is_anothers(desk, job_id):
+        adopt_answer(desk, job_id)
     plan = desk.board.plan(job_id) or []
     known = {replica: [Stage(NodeId(n), *rest) for n, *rest in p.stages] for replica, p in enumerate(plan)}
     # Once all have revealed it is settled by whoever comes first, and nobody else is paid for it.
     whole = len(desk.market.reveals(job_id)) == job.replicas
-    _send(desk, job_id, "finalize", desk.market.finalize(job_id, known), sure=whole)
+    send_call(desk, job_id, "finalize", desk.market.finalize(job_id, known), sure=whole)
+
+
+def adopt_answer(desk: Desk, job_id: int) -> None:
+    """Of a job whose orchestrator died: its tokens, from the nodes that made them, so that the requester finds them here.
+
+    An inference's outputs are kept by nobody else; their digest is on chain.
+    """
+    for replica, seen in desk.market.reveals(job_id).items():
+        if "tokens" in desk.board.replicas(job_id).get(replica, {}):
+            continue
+        try:
+            tokens = fetch_trace(desk.market, job_id, replica).tokens
+        except OstrakaError as error:
+            log.info("job %d replica %d: its answer is not to be had: %s", job_id, replica, error)
+            continue
+        if tokens and words_digest(token_words(tokens)) == seen.output_digest:
+            desk.board.put_replica(job_id, replica, {"tokens": list(tokens), "units": seen.units})
 
 
 def expire(desk: Desk, job_id: int) -> None:
     if not desk.market.job(JobId(job_id)).state.closed:
-        _send(desk, job_id, "expire", desk.market.expire(job_id))
+        send_call(desk, job_id, "expire", desk.market.expire(job_id))
 
 
 def conclude(desk: Desk, job_id: int, replica: int) -> None:
     if desk.market.job(JobId(job_id)).state.judgeable:
-        _send(desk, job_id, "conclude", desk.market.conclude(job_id, replica))
+        send_call(desk, job_id, "conclude", desk.market.conclude(job_id, replica))
 
 
 def judge(desk: Desk, job_id: int, replica: int) -> None:
@@ -237,7 +302,7 @@ def blame(desk: Desk, job_id: int, replica: int) -> None:
     if not job.state.judgeable:
         return
     if desk.market.now() >= job.challenge_deadline:
-        _send(desk, job_id, "forfeit", desk.market.forfeit(job_id, replica))
+        send_call(desk, job_id, "forfeit", desk.market.forfeit(job_id, replica))
         return
     revealed = desk.market.reveals(job_id)
     winner = next(r for r, seen in sorted(revealed.items()) if seen.result_hash == job.result_hash)
@@ -252,7 +317,7 @@ def blame(desk: Desk, job_id: int, replica: int) -> None:
             *(job_id, replica, divergence.position, divergence.border, len(manifest.blocks)),
         )
     call = desk.market.pinpoint(job_id, replica, winner, revealed, divergence)
-    _send(desk, job_id, "pinpoint", call)
+    send_call(desk, job_id, "pinpoint", call)
 
 
 def _trace(desk: Desk, job_id: int, replica: int) -> Digests:
@@ -260,9 +325,15 @@ def _trace(desk: Desk, job_id: int, replica: int) -> Digests:
     return fetch_trace(desk.market, job_id, replica, plan[replica].endpoints if plan else ()).digests
 
 
-def _send(desk: Desk, job_id: int, operation: str, call: Any, *, sure: bool = False) -> None:
-    """A refusal usually means that somebody was faster, or that it is too early: both are told by the chain's state."""
+def send_call(desk: Desk, job_id: int, operation: str, call: Any, *, sure: bool = False) -> bool:
+    """Whether it was taken.
+
+    A refusal usually means that somebody was faster, or that it is too early: both are told by the chain's state.
+    """
     try:
-        desk.sender.send(call, sure=sure)
+        with span(desk.market.domain, job_id, operation):
+            desk.sender.send(call, sure=sure)
+        return True
     except TransactionFailed as error:
         log.info("job %d: %s not taken: %s", job_id, operation, error)
+        return False

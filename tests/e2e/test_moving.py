@@ -1,35 +1,75 @@
-"""A real swarm on shaped links: nodes measure them, move when told to, and a route goes over what they serve then."""
+"""A real swarm on shaped links, with two orchestrators: nodes measure links, move when told to, and a route goes over what they serve then.
+
+A step over the far node takes long enough for an orchestrator to die in the middle of an answer.
+"""
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+from threading import Thread
+
 import pytest
 
+from ostraka.chain.orchestrators import ANYBODY
 from ostraka.client import Client
+from ostraka.client.orchestrator import OrchestratorApi
 from ostraka.devnet.network import Devnet
+from ostraka.devnet.processes import STOP_TIMEOUT_S
 from ostraka.devnet.spec import DevnetSpec, NodeSpec
-from ostraka.types import BlockSpan, NodeId
+from ostraka.params import preset
+from ostraka.types import BlockSpan, JobId, JobState, NodeId, OrchestratorStatus
 from ostraka_orchestrator.board import Board
 from ostraka_worker.zoo.tiny import write_gguf
 
 pytestmark = pytest.mark.network
 FAR_MS = 40
+EPOCH_S, TAKEOVER_S = 15, 5
+PARAMS = replace(preset("local"), orchestrator_epoch_s=EPOCH_S, orchestrator_takeover_s=TAKEOVER_S)
 
 
-def test_nodes_move_to_other_spans_and_links_are_measured(tmp_path, eventually):
-    write_gguf(tmp_path / "tiny.gguf")
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("swarm")
+    write_gguf(folder / "tiny.gguf")
     spec = DevnetSpec(
-        folder=tmp_path / "network",
-        cache=tmp_path / "cache",
-        model=str(tmp_path / "tiny.gguf"),
+        folder=folder / "network",
+        cache=folder / "cache",
+        model=str(folder / "tiny.gguf"),
         max_units=96,
         nodes=(NodeSpec(memory_mb=64), NodeSpec(memory_mb=64, latency_ms=FAR_MS, mbit=50)),
         rebalance_s=600,
+        orchestrators=2,
+        params=PARAMS,
     )
-    with Devnet(spec) as network, Client(network.profile) as client:
+    with Devnet(spec) as running:
+        yield running
+        began = time.monotonic()
+        running.down()
+        assert time.monotonic() - began < STOP_TIMEOUT_S, "all end when they are told to; none has to be killed"
+
+
+def cut_in_two(network, eventually):
+    """The near node serves the first half of the blocks, the far one the second. Returns their spans."""
+    board, market = Board(network.queue_url), network.market
+    near, far = (n.node_id for n in network.nodes)
+    model_id = market.published_models()[0].model_id
+    blocks = network.market.published_models()[0].blocks
+    spans = {near: BlockSpan(0, blocks // 2), far: BlockSpan(blocks // 2, blocks)}
+    for node, span in spans.items():
+        board.set_placement(node, model_id.hex(), span.start, span.stop)
+    eventually(lambda: all(market.span(NodeId(i), model_id) == span for i, span in spans.items()))
+    for one in network.orchestrators:
+        beats = Board(one.queue_url).heartbeats
+        eventually(lambda b=beats: all((beat := b().get(i)) and beat.span[1:] == (s.start, s.stop) for i, s in spans.items()))  # fmt: skip
+    return spans
+
+
+def test_nodes_move_to_other_spans_and_links_are_measured(network, eventually):
+    with Client(network.profile) as client:
         board, market = Board(network.queue_url), network.market
         near, far = (n.node_id for n in network.nodes)
-        model_id = market.published_models()[0].model_id
-        whole = market.span(NodeId(near), model_id)
+        whole = market.span(NodeId(near), market.published_models()[0].model_id)
         before = client.generate("tiny", "a", replicas=2, max_tokens=6, max_price=1.0)
         assert before.verification.agreeing == (0, 1)
         assert {(r.start, r.stop) for r in before.receipts} == {(whole.start, whole.stop)}
@@ -40,19 +80,56 @@ def test_nodes_move_to_other_spans_and_links_are_measured(tmp_path, eventually):
         eventually(lambda: far in links()[near] and near in links()[far])
         assert links()[near][far] >= FAR_MS * 1000, "the way to the far node is as long as its link"
 
-        cut = whole.stop // 2
-        for node, start, stop in ((near, 0, cut), (far, cut, whole.stop)):
-            board.set_placement(node, model_id.hex(), start, stop)
-        spans = {near: BlockSpan(0, cut), far: BlockSpan(cut, whole.stop)}
-        eventually(lambda: all(market.span(NodeId(i), model_id) == span for i, span in spans.items()))
-        eventually(lambda: all(board.heartbeats()[i].span[1:] == (s.start, s.stop) for i, s in spans.items()))
+        spans = cut_in_two(network, eventually)
         after = client.generate("tiny", "a", replicas=1, max_tokens=6, max_price=1.0)
         assert after.tokens == before.tokens
         assert after.result_hash == before.result_hash, "where a model is cut changes no bit"
         assert [(r.node_id, r.start, r.stop) for r in sorted(after.receipts, key=lambda r: r.start)] == [
-            (near, 0, cut),
-            (far, cut, whole.stop),
+            (node, span.start, span.stop) for node, span in spans.items()
         ]
-        work = board.served()
-        assert work[NodeId(near)] > 0
-        assert work[NodeId(far)] > 0
+        work = [Board(one.queue_url).served() for one in network.orchestrators]
+        assert all(sum(served.get(NodeId(node), 0.0) for served in work) > 0 for node in spans)
+
+
+def test_jobs_whose_orchestrator_is_killed_end_as_if_it_lived(network, eventually):
+    """It had bound one job by a commit, and was in the middle of two others."""
+    market = network.market
+    cut_in_two(network, eventually)
+
+    def young_epoch():
+        now = market.now()
+        return now % EPOCH_S < 5 and market.order(market.order_epoch(now))
+
+    eventually(young_epoch, 3 * EPOCH_S)
+    with Client(network.profile) as client:
+        answers = [client.generate("tiny", "a", replicas=1, max_tokens=3)]
+        answers += [client.generate("tiny", prompt, replicas=1, max_tokens=80) for prompt in ("b", "c")]
+        jobs = [JobId(a.job_id) for a in answers]
+        assert {market.job_facts(job).orchestrator for job in jobs} <= {ANYBODY}
+        streamed = {}
+        readers = [Thread(target=lambda a=a: streamed.update({a.job_id: "".join(a)}), daemon=True) for a in answers]
+        for reader in readers:
+            reader.start()
+        bound = eventually(lambda: (o := market.job(jobs[0]).orchestrator) != ANYBODY and o, 20)
+        (leader,) = [o for o in network.orchestrators if o.address == bound]
+        (second,) = [o for o in network.orchestrators if o.address != bound]
+        for name in leader.programs:
+            network.processes.kill(name)
+        assert [market.job(job).orchestrator for job in jobs] == [bound, ANYBODY, ANYBODY]
+        assert market.job(jobs[0]).state is not JobState.FINAL, "it had no time to settle"
+
+        for answer, reader in zip(answers, readers, strict=True):
+            reader.join(60)
+            assert answer.text == streamed[answer.job_id], "streamed over its death"
+        ended = [market.job(job) for job in jobs]
+        assert {job.state for job in ended} == {JobState.FINAL}
+        assert [job.orchestrator for job in ended] == [bound, second.address, second.address]
+        api = OrchestratorApi(second.url)
+        assert api.job(jobs[0])["replicas"][0]["tokens"] == answers[0].tokens, "fetched from the node that made them"
+        api.close()
+    for one in network.orchestrators:
+        seen = market.orchestrator(one.address)
+        assert (seen.status, seen.stake) == (OrchestratorStatus.ACTIVE, PARAMS.orchestrator_min_stake)
+    for node in network.nodes:
+        eventually(lambda node=node: market.account(node.operator).locked == 0)
+        assert market.account(node.operator).staked == network.spec.stake

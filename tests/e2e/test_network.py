@@ -321,24 +321,27 @@ def test_a_worker_killed_in_mid_job_costs_its_replica_and_nothing_else(network, 
     assert again.verification.agreeing == (0, 1, 2)
 
 
-def test_a_job_whose_only_worker_dies_is_refunded(network, client):
+def test_a_job_whose_workers_die_is_refunded(network, client):
+    """Two of three leads, and nobody left who has their blocks."""
     address = client.key.address
     owed = client.market.owed(address)
     answer = client.generate(
-        MODEL, "Count from one to fifty.", replicas=1, max_tokens=100, max_price=1.0, deadline_s=20
+        MODEL, "Count from one to fifty.", replicas=3, max_tokens=100, max_price=1.0, deadline_s=20
     )
     end = time.monotonic() + 15
     while not any(e["type"] == "token" for e in client.orchestrator.job(answer.job_id)["events"]):
         assert time.monotonic() < end
         time.sleep(0.05)
     routes = next(e for e in client.orchestrator.job(answer.job_id)["events"] if e["type"] == "matched")["routes"]
-    victim = next(n for n in network.nodes if n.node_id == routes[0][0][0])
-    victim.child.signal(signal.SIGKILL)
+    victims = [next(n for n in network.nodes if n.node_id == routes[replica][0][0]) for replica in (0, 1)]
+    for victim in victims:
+        victim.child.signal(signal.SIGKILL)
     with pytest.raises(JobFailed, match="escrow was refunded"):
         answer.result()
     assert client.market.job(JobId(answer.job_id)).state is JobState.FAILED
     assert client.market.owed(address) == owed + OSTR
-    network.nodes[victim.index] = network.start_node(victim.index)
+    for victim in victims:
+        network.nodes[victim.index] = network.start_node(victim.index)
 
 
 def test_no_stake_is_left_locked(network, client, eventually):

@@ -57,6 +57,9 @@ def test_anvil_settles_a_job_and_the_clock_runs_on_it(tmp_path):
         answer = client.generate(MODEL, QUESTION, replicas=3, max_tokens=12)
         assert "".join(answer) == alone(QUESTION, 12)[0]
         assert client.market.job(JobId(answer.job_id)).state is JobState.FINAL
+        for name in ("orchestrator", "tasks-chain", "node-1"):
+            log = (tmp_path / "logs" / f"{name}.log").read_text()
+            assert "told of new blocks by ws://127.0.0.1:" in log, "they wait for chain blocks by subscription"
     assert (tmp_path / "anvil.json").stat().st_size > 0  # kept when it stopped
 
 

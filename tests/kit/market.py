@@ -12,7 +12,7 @@ from ostraka.chain.transactions import Mined
 from ostraka.chain.views import JobView, NodeView
 from ostraka.crypto.eip712 import Domain, assignment_message, sign
 from ostraka.crypto.keys import Key, new_key
-from ostraka.errors import UnknownJob
+from ostraka.errors import TransactionFailed, UnknownJob
 from ostraka.types import Address, Assignment, JobState, NodeStatus
 from ostraka.wire.messages import Route
 
@@ -31,6 +31,7 @@ class FakeMarket:
     sent: list[tuple] = field(default_factory=list)
     free: int = 10**30
     disputed: dict[tuple[int, int], SimpleNamespace] = field(default_factory=dict)  # by job and replica that lost
+    refuses_commits: bool = False
     turns: set[tuple[str, int]] = field(default_factory=set)  # (orchestrator, second of submission)
 
     def add_job(self, job_id: int, model_id: bytes, input_digest: bytes, replicas: int = 3, **changes) -> None:
@@ -96,6 +97,10 @@ class FakeMarket:
     def free_stake(self, operator: str) -> int:
         return self.free
 
+    def is_committed(self, job_id: int, replica: int) -> bool:
+        made = (call[1] for call in self.sent if call[0] == "commit")
+        return any((assignment.job_id, assignment.replica) == (job_id, replica) for assignment in made)
+
     def is_revealed(self, job_id: int, replica: int) -> bool:
         return (job_id, replica) in self.revealed
 
@@ -121,5 +126,7 @@ class FakeSender:
         return self.key.address
 
     def send(self, call: tuple, *, sure: bool = False) -> Mined:
+        if call[0] == "commit" and self.market.refuses_commits:
+            raise TransactionFailed("the contract refused: AlreadyCommitted(jobId=1, replica=0)", "AlreadyCommitted")
         self.market.sent.append(call)
         return Mined(b"t" * 32, 21_000, 1, [])

@@ -27,6 +27,23 @@ def test_a_node_is_listed_until_it_falls_silent(board):
     assert board.heartbeats() == {}
 
 
+def test_a_node_that_fails_rests_twice_as_long_each_time_and_is_absolved_by_success(board, monkeypatch):
+    monkeypatch.setattr(board_module, "PAUSE_S", 1)
+    assert board.resting([3, 4]) == set()
+    board.strike([3])
+    assert board.resting([3, 4]) == {3}
+    time.sleep(1.1)
+    assert board.resting([3]) == set()
+    board.strike([3])
+    time.sleep(1.1)
+    assert board.resting([3]) == {3}
+    board.absolve([3, 4])
+    assert board.resting([3]) == set()
+    for _ in range(20):
+        board.strike([4])
+    assert 0 < board.redis.ttl("ostraka:resting:4") <= board_module.LONGEST_PAUSE_S
+
+
 def test_a_placement_is_remembered(board):
     assert board.placement(3) is None
     board.set_placement(3, "ab", 0, 4)
@@ -40,11 +57,39 @@ def test_a_job_is_planned_once(board):
     assert board.plan(7) == first
 
 
+def test_each_round_is_planned_once_and_the_latest_plan_counts(board):
+    first = [PlannedReplica([(1, 0, 4, 10_000)], ["e"], b"s")]
+    second = [PlannedReplica([(2, 0, 4, 10_000)], ["f"], b"t", 1)]
+    assert board.put_plan(7, first)
+    assert board.look({7: 0})[7].planned
+    assert not board.look({7: 1})[7].planned
+    assert board.put_plan(7, second, 1)
+    assert not board.put_plan(7, first, 1)
+    assert board.plan(7) == second
+    assert board.is_planned(7, 0)
+    assert board.is_planned(7, 1)
+    assert not board.is_planned(7, 2)
+
+
+def test_a_failure_counts_in_its_own_round_and_a_commit_in_all(board):
+    board.put_failure(7, 0, 0, {"error": "gone"})
+    assert board.look({7: 0})[7].failed == {0}
+    assert board.look({7: 1})[7].ended == {}
+    assert board.replicas(7) == {0: {"error": "gone"}}
+    board.put_failure(7, 0, 1, {"error": "gone too"})
+    assert board.replicas(7) == {0: {"error": "gone too"}}
+    board.put_replica(7, 0, {"tokens": [5]})
+    board.put_failure(7, 0, 1, {"error": "late"})  # of a run that came too late
+    for number in (0, 1, 2, None):
+        assert board.replicas(7, number) == {0: {"tokens": [5]}}
+    assert board.look({7: 1})[7].failed == frozenset()
+
+
 def test_inputs_and_replicas_come_back(board):
     board.put_input(7, b"{}")
     board.put_replica(7, 1, {"tokens": [1]})
-    assert board.look([7, 8]) == {7: Seen(True, False, {1: {"tokens": [1]}}), 8: Seen(False, False, {})}
-    assert board.look([]) == {}
+    assert board.look({7: 0, 8: 0}) == {7: Seen(True, False, {1: {"tokens": [1]}}), 8: Seen(False, False, {})}
+    assert board.look({}) == {}
     assert board.input(7) == b"{}"
     assert board.replicas(7) == {1: {"tokens": [1]}}
 

@@ -54,6 +54,7 @@ def test_a_registered_node_is_heard():
         (signed(speed=0), BadFrame, "speed"),
         (signed(memory_bytes=-1), BadFrame, "memory_bytes"),
         (signed(step_us=-1), BadFrame, "step_us"),
+        (signed(positions_left=-1), BadFrame, "positions_left"),
         (signed(surprise=1), BadFrame, "surprise"),
     ],
 )

@@ -44,7 +44,7 @@ def test_prometheus_reads_what_is_so(board):
     Tally(board).done("settle", "ok")
     Tally(board).done("settle", "ok")
     Tally(board).done("match", "refused")
-    make_queue(board.url).send_task("replica", args=[1, 0, None])
+    make_queue(board.url).send_task("replica", args=["replica:1:0:0", 1, 0, None, 0])
     metrics = Metrics(lambda: STATE, board)
     metrics.chain_away.inc()
     with metrics.tick_seconds.time():
@@ -79,7 +79,7 @@ def test_work_is_held_against_speed_and_stake(board):
 
 def test_long_work_and_verdicts_wait_in_queues_of_their_own(board):
     queue = make_queue(board.url)
-    queue.send_task("replica", args=[1, 0, None])
+    queue.send_task("replica", args=["replica:1:0:0", 1, 0, None, 0])
     for name in ("match", "settle", "blame", "expire"):
         queue.send_task(name, args=["key", 1])
     assert Tally(board).waiting(QUEUES) == {REPLICA_QUEUE: 1, CHAIN_QUEUE: 4}
@@ -90,7 +90,7 @@ def test_a_task_that_breaks_is_kept_with_its_reason_and_gives_its_lease_back(boa
     with _leased(desk, "run:settle:7") as mine:
         assert mine
         raise ZeroDivisionError("seven by zero")
-    with _leased(desk, "replica:7:0") as mine:
+    with _leased(desk, "replica:7:0:0") as mine:
         assert mine
         raise NoRoute("no nodes")
     with _leased(desk, "run:settle:7") as mine:

@@ -105,7 +105,7 @@ def test_the_task_does_what_the_chain_shows_undone_and_nothing_twice():
 
 
 def test_commands_of_epochs_and_of_jobs_have_keys_of_their_own():
-    assert (Order(7).key, Match(7).key) == ("order:7", "match:7")
+    assert (Order(7).key, Match(7).key) == ("order:7", "match:7:0")
 
 
 def test_a_board_knows_the_jobs_that_came_after_it_began(clean_queue_url):

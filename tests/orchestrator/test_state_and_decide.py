@@ -15,10 +15,15 @@ from ostraka_orchestrator.decide import (
     Expire,
     Judge,
     Match,
+    Replace,
     Settle,
+    Silence,
     Windows,
     decide,
+    due_elsewhere,
     next_replicas,
+    replica_key,
+    silent_replicas,
     to_run,
     unbound,
 )
@@ -114,6 +119,16 @@ def test_the_first_commit_binds_it_to_one():
     assert to_run(state, ME, 900, {1: 700}) == []
 
 
+def test_what_closes_a_job_of_another_is_known_here_too_and_its_matching_is_not():
+    other = dataclasses.replace(SUBMITTED, orchestrator="0xOther")
+    assert due_elsewhere(after(other), ME, DEADLINE - 1, WINDOWS) == []
+    assert due_elsewhere(after(other), ME, DEADLINE, WINDOWS) == [Expire(1)]
+    whole = after(other, *map(committed, range(3)), *map(revealed, range(3)))
+    assert due_elsewhere(whole, ME, 700, WINDOWS) == [Settle(1)]
+    for mine_or_nobodys in (SUBMITTED, ANYBODYS):
+        assert due_elsewhere(after(mine_or_nobodys), ME, DEADLINE, WINDOWS) == []
+
+
 def test_a_half_committed_job_is_still_worked_on():
     assert commands(after(SUBMITTED, committed(0))) == [Match(1)]
 
@@ -180,8 +195,70 @@ def test_what_is_left_to_judge_of_an_overturned_job_is_judged():
 
 def test_a_job_whose_replica_is_replaced_has_a_later_deadline():
     state = after(SUBMITTED, committed(0), at(ev.JobReplacing, job_id=1, round=1, silent=0b110, deadline=DEADLINE + 10))
-    assert commands(state, now=DEADLINE + 9) == [Match(1)]
+    assert commands(state, now=DEADLINE + 9) == [Match(1, 1)]
     assert state.jobs[1].state is JobState.REPLACING
+    assert state.jobs[1].round == 1
+
+
+# ── silent replicas ──
+
+QUARTER = 700  # of a round from 600 to the deadline
+SILENT = Silence(frozenset({0}), began=600)
+
+
+def replaced(number, block=5):
+    return dataclasses.replace(
+        at(ev.JobReplacing, job_id=1, round=number, silent=0b111, deadline=DEADLINE + 10 * number), block_number=block
+    )
+
+
+def with_silence(state, now, silence=SILENT):
+    found = decide(state, ME, {1}, now, WINDOWS, silences={1: silence})
+    return [command for command in found if isinstance(command, Replace)]
+
+
+def test_a_silent_replica_is_replaced_after_a_quarter_of_the_round():
+    state = after(SUBMITTED)
+    assert with_silence(state, QUARTER - 1) == []
+    assert with_silence(state, QUARTER) == [Replace(1, 0)]
+    assert with_silence(state, DEADLINE - 1) == [Replace(1, 0)]
+    assert with_silence(state, DEADLINE) == []
+
+
+def test_who_has_committed_is_not_silent():
+    assert with_silence(after(SUBMITTED, committed(0)), QUARTER) == []
+    assert with_silence(after(SUBMITTED, committed(1)), QUARTER) == [Replace(1, 0)]
+    assert with_silence(after(SUBMITTED, *map(committed, range(3))), QUARTER) == []
+
+
+def test_nothing_is_replaced_once_anybody_revealed():
+    assert with_silence(after(SUBMITTED, committed(1), committed(2), revealed(1)), QUARTER) == []
+
+
+def test_a_job_is_put_off_twice_at_most():
+    assert with_silence(after(SUBMITTED, replaced(1)), 900) == [Replace(1, 1)]
+    assert with_silence(after(SUBMITTED, replaced(1), replaced(2)), 900) == []
+
+
+def test_a_job_that_is_bound_to_nobody_cannot_be_put_off_by_an_orchestrator():
+    state = after(ANYBODYS)
+    assert decide(state, ME, {1}, 900, WINDOWS, {1: 700}, {1: SILENT}) == [Match(1)]
+    bound = after(ANYBODYS, at(ev.OrchestratorBound, job_id=1, orchestrator=ME), committed(1))
+    assert with_silence(bound, 900) == [Replace(1, 0)]
+
+
+def test_the_next_rounds_routes_follow_a_chain_block_after_it_began():
+    assert commands(apply_all(State(), [SUBMITTED, replaced(1, block=7)], 7)) == []
+    assert commands(apply_all(State(), [SUBMITTED, replaced(1, block=7)], 8)) == [Match(1, 1)]
+
+
+def test_a_replica_is_silent_when_its_run_failed_or_a_node_of_it_does_not_beat():
+    routes = [(1, 2), (3, 4), (5, 6)]
+    everybody = {1, 2, 3, 4, 5, 6}
+    assert silent_replicas(routes, set(), set(), everybody) == frozenset()
+    assert silent_replicas(routes, set(), {1}, everybody) == {1}
+    assert silent_replicas(routes, set(), set(), everybody - {6}) == {2}
+    assert silent_replicas(routes, {1, 2}, {1}, everybody - {6}) == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -285,12 +362,14 @@ def test_what_a_thousand_closed_jobs_leave_behind_is_not_looked_at():
 
 
 def test_command_keys_tell_commands_apart():
-    assert {Match(1).key, Settle(1).key, Blame(1, 0).key, Blame(1, 1).key, Match(2).key} == {
-        "match:1",
+    assert replica_key(1, 2) != replica_key(1, 2, 1)
+    assert {Match(1).key, Match(1, 1).key, Settle(1).key, Blame(1, 0).key, Blame(1, 1).key, Match(2).key} == {
+        "match:1:0",
+        "match:1:1",
         "settle:1",
         "blame:1:0",
         "blame:1:1",
-        "match:2",
+        "match:2:0",
     }
 
 

@@ -24,6 +24,7 @@ from ostraka.errors import (
     PromptTooLong,
     StakeTooLow,
     TraceMismatch,
+    TransactionFailed,
     UnknownJob,
     UsageError,
 )
@@ -100,7 +101,7 @@ def dataclasses_replace(struct, **changes):
 
 
 @asynccontextmanager
-async def pair(tmp_path, faults=("", ""), serving=True):
+async def pair(tmp_path, faults=("", ""), serving=True, kv_bytes=1 << 20):
     keys = [new_key(), new_key()]
     market = FakeMarket(keys)
     market.add_job(1, MODEL, JOB.digest)
@@ -109,7 +110,7 @@ async def pair(tmp_path, faults=("", ""), serving=True):
         identity = Identity(market.domain, keys[index], index + 1)
         records = Records(tmp_path / f"node-{index + 1}")
         lead = Lead(identity, market, FakeSender(market, keys[index]), records)
-        node = Node(identity, market, records, lead, Fault.parse(faults[index]))
+        node = Node(identity, market, records, lead, Fault.parse(faults[index]), kv_bytes)
         if serving:
             stage = EngineStage(MANIFEST, start, stop, FILES.__getitem__, KERNEL)
             node.serve_stage(stage, MODEL)
@@ -354,6 +355,41 @@ def test_a_job_that_names_nobody_is_run_for_whose_turn_it_is(tmp_path):
     scenario(tmp_path, play)
 
 
+def test_a_second_route_of_a_replica_never_costs_the_salt_of_the_first(tmp_path):
+    """Two orchestrators may both be in time for a job that names nobody; one commit counts, and must be revealed."""
+
+    async def play(two):
+        two.market.jobs[1] = dataclasses.replace(two.market.jobs[1], orchestrator=ANYBODY)
+        keys = [new_key(), new_key()]
+        two.market.turns = {(key.address, 1_001) for key in keys}
+        both = [two.run(route=two.route(signer=key), session=bytes([i]) * 32) for i, key in enumerate(keys)]
+        ended = await asyncio.gather(*both, return_exceptions=True)
+        (refused,) = [end for end in ended if isinstance(end, BadFrame)]
+        assert "job 1 replica 0: is committed" in str(refused)
+        (commit,) = two.market.sent
+        lead, result, record = two.market.signer_of(1), answer_alone()[2], two.nodes[0].records.load(1, 0)
+        opened = commitment(two.market.domain, 1, 0, lead, result.hash, result.trace_root, record.salt)
+        assert opened == commit[-1]
+        with pytest.raises(BadFrame, match="job 1 replica 0: is committed"):
+            async with two.nodes[0].lead.uncommitted(two.assignment()):
+                pass
+
+    scenario(tmp_path, play)
+
+
+def test_what_a_node_kept_of_a_replica_outlives_a_commit_that_the_chain_refuses(tmp_path):
+    async def play(two):
+        kept = Record(1, 0, False, [1], 1, b"", b"", b"salt of another route")
+        two.nodes[0].records.save(kept)
+        two.market.refuses_commits = True
+        with pytest.raises(TransactionFailed, match="AlreadyCommitted"):
+            await two.run()
+        assert two.nodes[0].records.load(1, 0) == kept
+        assert two.nodes[0].records.unrevealed() == []
+
+    scenario(tmp_path, play)
+
+
 REFUSALS = {
     "an unknown job": (lambda two: {"route": two.route(two.assignment(job_id=9))}, UnknownJob, "job 9"),
     "a replica too many": (lambda two: {"route": two.route(two.assignment(replica=3))}, BadFrame, "replica 3 of 3"),
@@ -404,6 +440,26 @@ def test_a_node_without_free_stake_takes_no_job_it_could_not_be_locked_for(tmp_p
             await two.run()
 
     scenario(tmp_path, play)
+
+
+def test_a_node_takes_as_many_positions_as_its_kv_caches_have_room_for(tmp_path):
+    units = JOB.terms.max_units
+    each = EngineStage(MANIFEST, CUT, BLOCKS, FILES.__getitem__, KERNEL).position_bytes
+
+    async def play(two):
+        first, second = two.nodes
+        assert second.positions_left == units
+        opened = await first.open_as_lead(two.open_message(stage=0))
+        assert second.positions_left == 0
+        left = first.positions_left
+        with pytest.raises(BadFrame, match=rf"{units} positions; this node's KV caches have room for 0 more"):
+            await first.open_as_lead(two.open_message(stage=0, session=b"p" * 32))
+        assert (first.positions_left, second.positions_left) == (left, 0)
+        await first.drop(opened)
+        assert second.positions_left == units
+        await two.run()
+
+    scenario(tmp_path, play, kv_bytes=each * units + each - 1)
 
 
 def test_a_node_without_blocks_says_so(tmp_path):

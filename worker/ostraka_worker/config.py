@@ -19,6 +19,9 @@ class WorkerConfig:
         ""  # host:port where others reach this node, if that is another than `listen`: behind a router or a proxy
     )
     memory_bytes: int = 256 << 20  # how much of the model this node may hold
+    kv_bytes: int = (
+        512 << 20
+    )  # memory for the KV caches of all sessions; more lets it work on more or longer jobs at once
     cache_bytes: int = 4 << 30  # disk for fetched blocks; more lets a node change its span without fetching again
     threads: int = 1  # torch threads; more than the free cores makes everything slower
     kernel: str | None = None  # native, int8, fp32 or cuda; None lets the start-up probe choose

@@ -7,17 +7,21 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 import msgspec
 import numpy as np
 
 from ostraka.chain import Market, Sender
+from ostraka.chain.heads import Heads
 from ostraka.chain.transactions import Mined
 from ostraka.crypto.eip712 import check_signer, commitment, receipt_message, sign
 from ostraka.crypto.trace import Digests, Result
 from ostraka.errors import BadFrame, OstrakaError, TransactionFailed
-from ostraka.types import JobId, JobState
+from ostraka.telemetry import past_span, span
+from ostraka.types import Assignment, JobId, JobState
 from ostraka.wire.grpc_transport import Peer
 from ostraka.wire.job_input import AnyInput, decode_input
 from ostraka.wire.messages import Attest, Attested, Done, Open, Run, SignedReceipt, Token, pack_digests
@@ -43,11 +47,16 @@ REVEAL_POLL_S = 0.5
 
 
 class Lead:
-    def __init__(self, identity: Identity, market: Market, sender: Sender, records: Records) -> None:
+    def __init__(
+        self, identity: Identity, market: Market, sender: Sender, records: Records, heads: Heads | None = None
+    ) -> None:
+        """`heads` tell of new chain blocks, where they do."""
         self.identity = identity
         self.market = market
         self.sender = sender
         self.records = records
+        self._writing: WeakValueDictionary[tuple[int, int], asyncio.Lock] = WeakValueDictionary()
+        self._heads = heads or Heads()
         self._reveals: dict[tuple[int, int], asyncio.Task[None]] = {}
 
     async def run(self, node: Node, message: Run) -> AsyncIterator[Token | Done]:
@@ -59,13 +68,20 @@ class Lead:
         session = await node.open_as_lead(opening)
         try:
             driver = make_driver(runner, session, job, message.claimed)
+            began_ns = first_ns = time.time_ns()
             began = first = time.monotonic()
             async for index, token in driver.run():
                 if index == 0:
-                    first = time.monotonic()
+                    first, first_ns = time.monotonic(), time.time_ns()
                 yield Token(index, token)
-            ended = time.monotonic()
-            receipts, mined = await self._conclude(session, driver)
+            ended, ended_ns = time.monotonic(), time.time_ns()
+            if isinstance(driver, RunOnce) or message.claimed is not None:
+                self._record(session, "check" if message.claimed is not None else "compute", began_ns, ended_ns)
+            else:
+                self._record(session, "prefill", began_ns, first_ns)
+                self._record(session, "decode", first_ns, ended_ns)
+            with self._span(session, "conclude"):
+                receipts, mined = await self._conclude(session, driver)
             yield Done(
                 tokens=driver.tokens,
                 units=len(driver.digests),
@@ -100,17 +116,47 @@ class Lead:
         signatures = []  # the lead's own word is that it sends the commit
         for stage in range(1, len(assignment.stages)):
             asked = Attest(session.id, driver.tokens, pack_digests(digests), salt, committed, receipts, driver.outputs)
-            answer = await self._ask(session, stage, asked)
-            await self._accept(session, stage, answer, digests, receipts)
+            with self._span(session, "ask to attest", stage=stage):
+                answer = await self._ask(session, stage, asked)
+                await self._accept(session, stage, answer, digests, receipts)
             signatures.append(answer.attestation)
-        self._save(session, result, driver.tokens, salt, digests)
-        mined = await asyncio.to_thread(
-            self.sender.send,
-            self.market.commit(assignment, session.route.signature, signatures, committed),
-            sure=True,  # the route's signature and the stake were checked when the session was opened
-        )
-        self.reveal_later(assignment.job_id, assignment.replica)
+        async with self.uncommitted(assignment):
+            before = self.records.load(assignment.job_id, assignment.replica)
+            self._save(session, result, driver.tokens, salt, digests)
+            call = self.market.commit(assignment, session.route.signature, signatures, committed)
+            try:
+                with self._span(session, "commit"):
+                    # Sure: the route's signature and the stake were checked when the session was opened.
+                    mined = await asyncio.to_thread(self.sender.send, call, sure=True)
+            except TransactionFailed:
+                if before is not None:
+                    self.records.save(before)  # there may be a commit after all, of which the chain had not told yet
+                raise
+            self.reveal_later(assignment.job_id, assignment.replica)
         return receipts, mined
+
+    @asynccontextmanager
+    async def uncommitted(self, assignment: Assignment) -> AsyncIterator[None]:
+        """Whoever writes a replica's record holds this. Two orchestrators may have sent it over two routes, and the salt that is committed
+        must outlive the other. Raises `BadFrame` where there is a commit and this node took part in it: without a record of that, there is
+        nothing to lose, and the chain is not asked.
+        """
+        job_id, replica = assignment.job_id, assignment.replica
+        async with self._writing.setdefault((job_id, replica), asyncio.Lock()):
+            known = self.records.load(job_id, replica) is not None
+            if known and await asyncio.to_thread(self.market.is_committed, job_id, replica):
+                raise BadFrame(f"job {job_id} replica {replica}: is committed, by this route or another")
+            yield
+
+    def _span(self, session: Session, name: str, **more: int) -> AbstractContextManager[None]:
+        node = int(self.identity.node_id)
+        assignment = session.assignment
+        return span(self.identity.domain, assignment.job_id, name, node=node, replica=assignment.replica, **more)
+
+    def _record(self, session: Session, name: str, began_ns: int, ended_ns: int) -> None:
+        assignment, node = session.assignment, int(self.identity.node_id)
+        told = {"node": node, "replica": assignment.replica}
+        past_span(self.identity.domain, assignment.job_id, name, began_ns, ended_ns, **told)
 
     async def _ask(self, session: Session, stage: int, message: Attest) -> Attested:
         peer = Peer(session.route.endpoints[stage])
@@ -164,12 +210,13 @@ class Lead:
     async def _reveal(self, job_id: int, replica: int) -> None:
         """Waits for the reveal phase; survives a chain that is away for a while."""
         while True:
+            mark = self._heads.mark()
             try:
                 if await asyncio.to_thread(self._try_reveal, job_id, replica):
                     break
             except OstrakaError as error:
                 log.warning("job %d replica %d: reveal will be tried again: %s", job_id, replica, error)
-            await asyncio.sleep(REVEAL_POLL_S)
+            await self._heads.after(mark, REVEAL_POLL_S)
         self._reveals.pop((job_id, replica), None)
 
     def _try_reveal(self, job_id: int, replica: int) -> bool:
@@ -188,8 +235,10 @@ class Lead:
             return False
         if state is JobState.REVEALING and not self._is_revealed(job_id, replica, whole):
             call = self.market.reveal(job_id, replica, record.units, record.output, record.trace_root, record.salt)
+            node = int(self.identity.node_id)
             try:
-                self.sender.send(call, sure=whole)
+                with span(self.identity.domain, job_id, "reveal", node=node, replica=replica):
+                    self.sender.send(call, sure=whole)
             except TransactionFailed as error:
                 log.error("job %d replica %d: reveal refused: %s", job_id, replica, error)
         self.records.save(msgspec.structs.replace(record, revealed=True))

@@ -16,6 +16,7 @@ from ostraka.chain.orchestrators import ANYBODY
 from ostraka.chain.remember import Remembered
 from ostraka.crypto.eip712 import assignment_message, check_signer, recover
 from ostraka.errors import BadFrame, BadSignature, ConfigError, StakeTooLow, UnknownJob
+from ostraka.telemetry import past_span, span
 from ostraka.types import Address, Assignment, NodeId
 from ostraka.wire.grpc_transport import Peer
 from ostraka.wire.job_input import decode_terms
@@ -53,7 +54,16 @@ LOCK_S, FREE_S = 60.0, 2.0  # how long what a job locks, and what stake is free,
 class Node:
     """One serving node. `serve_stage` gives it weights; before that it refuses sessions."""
 
-    def __init__(self, identity: Identity, market: Court, records: Records, lead: Lead, fault: Fault) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        market: Court,
+        records: Records,
+        lead: Lead,
+        fault: Fault,
+        kv_bytes: int = 512 << 20,
+    ) -> None:
+        """`kv_bytes` is what the KV caches of all sessions may take together."""
         self.identity = identity
         self.market = market
         self.records = records
@@ -63,14 +73,16 @@ class Node:
         self.model_id: bytes | None = None
         self.borders = 0
         self._runner: Runner | None = None
+        self._kv_bytes, self._position_bytes = kv_bytes, 0
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="compute")
         self._sessions: dict[bytes, Session] = {}
         self._locks: Remembered[tuple[bytes, int], int] = Remembered(LOCK_S)
         self._free: Remembered[int, int] = Remembered(FREE_S)
+        self._operator = ""
 
     def serve_stage(self, stage: StageLike, model_id: bytes) -> None:
         self.model_id, self.borders = model_id, len(stage.manifest.blocks) + 1
-        self._runner = Runner(stage, self._executor)
+        self._runner, self._position_bytes = Runner(stage, self._executor), stage.position_bytes
 
     @property
     def speed(self) -> float | None:
@@ -106,6 +118,14 @@ class Node:
     @property
     def busy(self) -> int:
         return len(self._sessions)
+
+    @property
+    def positions_left(self) -> int:
+        """How many more positions its KV caches have room for."""
+        if not self._position_bytes:
+            return MAX_CAPACITY
+        held = sum(session.terms.max_units for session in self._sessions.values())
+        return max(0, min(self._kv_bytes // self._position_bytes - held, MAX_CAPACITY))
 
     # ── sessions ──
 
@@ -187,11 +207,17 @@ class Node:
             raise StakeTooLow(f"job {job.job_id}: locks {lock} of stake, {free} is free")
 
     def _free_stake(self) -> int:
-        return self.market.free_stake(self.market.node(NodeId(self.identity.node_id)).operator)
+        if not self._operator:  # a node has one for good
+            self._operator = self.market.node(NodeId(self.identity.node_id)).operator
+        return self.market.free_stake(self._operator)
 
     async def _open(self, message: Open) -> Session:
         session = await self._admit(message)
         runner = self._serving()
+        if session.terms.max_units > self.positions_left:
+            raise BadFrame(
+                f"session: {session.terms.max_units} positions; this node's KV caches have room for {self.positions_left} more, try another"
+            )
         runner.stage.open(session.id, session.terms.max_units, session.terms.sampling)
         session.state = session.state.open()
         session.touched = asyncio.get_running_loop().time()
@@ -208,6 +234,9 @@ class Node:
     async def _drop(self, session: Session) -> None:
         if self._sessions.pop(session.id, None) is not None and self._runner is not None:
             await self._runner.close(session)
+            told = {"node": int(self.identity.node_id), "replica": session.assignment.replica, "stage": session.stage}
+            told["positions"] = session.outputs.length
+            past_span(self.identity.domain, session.assignment.job_id, "stage", session.opened_ns, **told)
 
     async def reap(self, before: float) -> int:
         """Drops sessions that heard nothing since `before` (event loop's clock): their lead has died and will not close them."""
@@ -249,7 +278,9 @@ class Node:
         previous = session.assignment.stages[session.stage - 1].node_id
         lead = await asyncio.to_thread(self.market.signer_of, session.assignment.stages[0].node_id)
         before = await asyncio.to_thread(self.market.signer_of, previous)
-        answer, digests = attest(self.identity, session, message, self.model_id, lead, before)
+        about = {"node": int(self.identity.node_id), "replica": session.assignment.replica, "stage": session.stage}
+        with span(self.identity.domain, session.assignment.job_id, "attest", **about):
+            answer, digests = attest(self.identity, session, message, self.model_id, lead, before)
         session.state = session.state.attest()
         record = Record(
             job_id=session.assignment.job_id,
@@ -262,7 +293,8 @@ class Node:
             salt=message.salt,
             terms=session.terms.encode(),
         )
-        await asyncio.to_thread(self.records.save, record, digests, session.given)
+        async with self.lead.uncommitted(session.assignment):  # this node may lead the same replica over another route
+            await asyncio.to_thread(self.records.save, record, digests, session.given)
         return answer
 
     async def run(self, message: Run) -> AsyncIterator[Token | Done]:

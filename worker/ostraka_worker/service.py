@@ -17,11 +17,14 @@ from eth_account import Account
 from eth_account.messages import encode_defunct
 
 from ostraka.chain import Court, Deployment, Sender, connect
+from ostraka.chain.heads import Heads
+from ostraka.chain.whereabouts import Whereabouts
 from ostraka.crypto.canonical import canonical_json
 from ostraka.crypto.keys import Key, load_key
 from ostraka.errors import ConfigError, HashMismatch, OstrakaError, StakeTooLow, UsageError
 from ostraka.model import MAX_MANIFEST_BYTES, AnyManifest, chunk_root, load_manifest
 from ostraka.store import CachedStore, ContentStore, LocalStore, cid_of_digest, open_store
+from ostraka.telemetry import close_traces
 from ostraka.types import OSTR, BlockSpan, ModelId, NodeId
 from ostraka.wire.grpc_transport import serve as serve_grpc
 from ostraka_worker.attest import Identity
@@ -30,6 +33,7 @@ from ostraka_worker.disputes.attendant import Attendant
 from ostraka_worker.disputes.service import attend, look_for_ever
 from ostraka_worker.engine import GraphStage, Stage, load_stage
 from ostraka_worker.faults import Fault
+from ostraka_worker.herald import WHERE_S, Herald
 from ostraka_worker.kernels.gemm import Kernel
 from ostraka_worker.kernels.probe import pick_kernel
 from ostraka_worker.lead import Lead
@@ -85,7 +89,8 @@ class Service:
         log.info("kernel %s; %d threads; SIMD %s", why, config.threads, torch.backends.cpu.get_cpu_capability())
         web3 = connect(config.profile.chain_url)
         market = Court(web3, Deployment.load(config.profile.deployment))
-        market.follow_jobs()
+        heads = Heads(config.profile.chain_ws_url)
+        market.follow_jobs(heads)
         node_id = market.node_of_signer(key.address)
         if not node_id:
             raise UsageError(
@@ -96,7 +101,8 @@ class Service:
         sender = Sender(web3, key)
         identity = Identity(market.domain, key, node_id)
         records = Records(config.state / "records")
-        node = Node(identity, market, records, Lead(identity, market, sender, records), fault)
+        lead = Lead(identity, market, sender, records, heads)
+        node = Node(identity, market, records, lead, fault, config.kv_bytes)
         store = open_store(config.profile.store_url)
         if not isinstance(store, LocalStore):
             store = CachedStore(store, config.state / "blocks", config.cache_bytes)
@@ -201,14 +207,18 @@ class Service:
                 "simd": torch.backends.cpu.get_cpu_capability(),
                 "threads": self.config.threads,
                 "busy": self.node.busy,
+                "positions_left": self.node.positions_left,
                 "links": self.prober.rows(),
             }
         )
 
-    async def beat(self, http: httpx.AsyncClient) -> dict[str, Any]:
+    async def beat(self, http: httpx.AsyncClient, herald: Herald) -> dict[str, Any]:
+        """Tells every orchestrator; returns what the profile's own says."""
         body = self.heartbeat()
         signature = Account.sign_message(encode_defunct(body), self.key.secret).signature.hex()
-        answer = await http.post("/v1/heartbeat", content=body, headers={"x-ostraka-signature": signature})
+        headers = {"x-ostraka-signature": signature}
+        herald.tell(body, headers)
+        answer = await http.post("/v1/heartbeat", content=body, headers=headers)
         if answer.status_code != 200:
             raise UsageError(f"orchestrator refused the heartbeat: {answer.json().get('message', answer.text)}")
         reply: dict[str, Any] = answer.json()
@@ -236,16 +246,19 @@ class Service:
 
     async def loop(self) -> None:
         """Beats for ever. Whatever goes wrong is logged and tried again: a node must not die of a bad minute."""
-        async with httpx.AsyncClient(base_url=self.config.profile.orchestrator_url, timeout=10.0) as http:
+        own_url = self.config.profile.orchestrator_url
+        whereabouts = Whereabouts(self.market, self.market.deployment.block_number, WHERE_S)
+        herald = Herald(whereabouts.active, own_url)
+        async with httpx.AsyncClient(base_url=own_url, timeout=10.0) as http:
             while True:
                 pause = self.config.heartbeat_s
                 try:
                     await self.node.reap(asyncio.get_running_loop().time() - SESSION_IDLE_S)
-                    reply = await self.beat(http)
+                    reply = await self.beat(http, herald)
                     self.prober.look_at([(int(node), str(endpoint)) for node, endpoint in reply.get("probe", [])])
                     self.follow(reply["placement"])
                 except httpx.HTTPError as error:
-                    log.warning("orchestrator at %s: %s", self.config.profile.orchestrator_url, error)
+                    log.warning("orchestrator at %s: %s", own_url, error)
                 except OstrakaError as error:
                     log.error("%s", error)
                     pause = RETRY_S
@@ -275,5 +288,6 @@ async def serve(config: WorkerConfig) -> None:
         task.cancel()
     await server.stop(1.0)
     service.node.shut_down()
+    close_traces()
     logging.shutdown()
     os._exit(0)  # a computation that is still running must not keep the process

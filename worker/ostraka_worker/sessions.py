@@ -50,6 +50,9 @@ class StageLike(Protocol):
     stop: int
     manifest: Any  # Manifest or GraphManifest
 
+    @property
+    def position_bytes(self) -> int: ...
+
     def open(self, session: bytes, capacity: int, sampling: Sampling = ...) -> None: ...
     def close(self, session: bytes) -> None: ...
     def truncate(self, session: bytes, length: int) -> None: ...
@@ -75,6 +78,7 @@ class Session:
     given: bytes = b""  # packed values that came in, where the job is an inference
     answer: bytes = b""  # packed outputs, where the job is an inference and they are known
     bytes_sent: int = 0
+    opened_ns: int = field(default_factory=time.time_ns)
     touched: float = 0.0  # when the last message came, by the event loop's clock
 
     @property

@@ -1,4 +1,4 @@
-"""The few transactions that take a node owner from a token balance to a registered node."""
+"""The few transactions that take an owner from a token balance to a registered node, or a registered orchestrator."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def stake(market: Market, operator: Sender, amount: int) -> list[Mined]:
     return [operator.send(market.approve("StakeVault", amount)), operator.send(market.stake(amount))]
 
 
-def _check_holding(market: Market, operator: Sender, amount: int) -> None:
-    held = market.token_balance(operator.address)
+def _check_holding(market: Market, owner: Sender, amount: int, what: str = "operator") -> None:
+    held = market.token_balance(owner.address)
     if held < amount:
         raise InsufficientFunds(
-            f"operator {operator.address}: holds {held / OSTR:g} OSTR, cannot stake {amount / OSTR:g}; stake less or get more"
+            f"{what} {owner.address}: holds {held / OSTR:g} OSTR, cannot stake {amount / OSTR:g}; stake less or get more"
         )
 
 
@@ -41,3 +41,20 @@ def register_node(
     proof = sign(signer.secret, signer_message(market.deployment.registry_domain, operator.address, signer.address))
     gas["register"] = operator.send(market.register(signer.address, endpoint, proof, amount)).gas_used
     return market.node_of_signer(signer.address), gas
+
+
+def register_orchestrator(market: Market, orchestrator: Sender, url: str, amount: int) -> None:
+    """Approves, stakes `amount` (wei) and registers, by the key that signs assignments.
+
+    Raises `InsufficientFunds` before anything is sent.
+    """
+    _check_holding(market, orchestrator, amount, "orchestrator")
+    orchestrator.send(market.approve("Orchestrators", amount))
+    orchestrator.send(market.register_orchestrator(url, amount))
+
+
+def add_orchestrator_stake(market: Market, orchestrator: Sender, amount: int) -> None:
+    """Approves and stakes. Raises `InsufficientFunds` before anything is sent."""
+    _check_holding(market, orchestrator, amount, "orchestrator")
+    orchestrator.send(market.approve("Orchestrators", amount))
+    orchestrator.send(market.add_orchestrator_stake(amount))

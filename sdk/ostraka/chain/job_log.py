@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ostraka.chain import events as ev
+from ostraka.chain.heads import Heads
 from ostraka.chain.views import Head
 from ostraka.types import JobState
 
 LOOK_BACK = 256  # chain blocks read at the start, and again after a reorganization
 KEPT = 4_096  # jobs
 FRESH_S = 0.2  # two looks within this are one
+REST, MOST_REST_S = 2.0, 1.0  # times what the last look took, and seconds: a chain that answers late has enough to do
 
 
 class ChainView(Protocol):
@@ -44,27 +46,46 @@ class JobFacts:
     deadline: int
     block_number: int
     result_hash: bytes = bytes(32)  # the agreed one; zeros until then
+    round: int = 0  # how often its commit deadline was put off for silent replicas
+    round_block: int = 0  # chain block in which that was done last
+
+    @property
+    def began_block(self) -> int:
+        """Chain block of the submission, or of what began the present round."""
+        return self.round_block or self.block_number
 
 
 class JobLog:
     """Threads may share it."""
 
-    def __init__(self, chain: ChainView, first: int) -> None:
-        """`first` is the deployment's chain block."""
+    def __init__(self, chain: ChainView, first: int, heads: Heads | None = None) -> None:
+        """`first` is the deployment's chain block. `heads` tell of new ones, where they do."""
         self._chain, self._first = chain, first
+        self._heads = heads or Heads()
+        self._mark = self._heads.mark()  # of the last look
         self._lock = threading.Lock()
         self._head: Head | None = None
-        self._looked_at = float("-inf")
+        self._looked_at, self._took_s = float("-inf"), 0.0
         self._jobs: dict[int, list[ev.Event]] = {}  # of jobs whose submission was seen, in the order of that
 
     def look(self, fresh_s: float = FRESH_S) -> int:
         """Takes in what is new, unless somebody did so within `fresh_s`. Returns the chain's time. Raises `ChainUnreachable`."""
         with self._lock:
-            if self._head is None or time.monotonic() - self._looked_at >= fresh_s:
+            if self._head is None or self._is_old(fresh_s):
+                mark, began = self._heads.mark(), time.monotonic()
                 self._read(self._chain.head())
+                self._mark = mark  # not before: a look that failed saw nothing
                 self._looked_at = time.monotonic()
+                self._took_s = self._looked_at - began
             assert self._head is not None
             return self._head.time
+
+    def _is_old(self, fresh_s: float) -> bool:
+        """Who wants the very latest (0) is not put off with what has been told so far."""
+        if fresh_s > 0 and self._heads.still(self._mark):
+            return False
+        rest_s = max(fresh_s, min(REST * self._took_s, MOST_REST_S)) if fresh_s > 0 else 0.0
+        return time.monotonic() - self._looked_at >= rest_s
 
     def events(self, job_id: int) -> list[ev.Event] | None:
         """All that was said of a job up to the last look; None where its submission is not among what is kept."""
@@ -103,6 +124,7 @@ def facts(events: Sequence[ev.Event]) -> JobFacts:
     assert isinstance(first, ev.JobSubmitted)
     bound = first.orchestrator
     state, committed, deadline, agreed = JobState.OPEN, set[int](), first.deadline, bytes(32)
+    rounds, round_block = 0, 0
     for event in events:
         match event:
             case ev.ReplicaCommitted():
@@ -112,6 +134,7 @@ def facts(events: Sequence[ev.Event]) -> JobFacts:
                 bound = event.orchestrator
             case ev.JobReplacing():
                 state, deadline = JobState.REPLACING, event.deadline
+                rounds, round_block = event.round, event.block_number
             case ev.JobAgreed():
                 state, agreed = JobState.AGREED, event.result_hash
             case ev.JobDisputed():
@@ -130,6 +153,8 @@ def facts(events: Sequence[ev.Event]) -> JobFacts:
         deadline=deadline,
         block_number=first.block_number,
         result_hash=agreed,
+        round=rounds,
+        round_block=round_block,
     )
 
 

@@ -12,6 +12,7 @@ from ostraka.chain import abi
 from ostraka.chain import events as ev
 from ostraka.chain.abi import Call
 from ostraka.chain.deployment import Deployment
+from ostraka.chain.heads import Heads
 from ostraka.chain.job_log import JobFacts, JobLog
 from ostraka.chain.logs import decode_logs
 from ostraka.chain.orchestrators import ANYBODY, Orchestrators
@@ -48,9 +49,12 @@ class Market(Registries, Orchestrators):
         self._submissions: dict[int, ev.JobSubmitted] = {}
         self._log: JobLog | None = None
 
-    def follow_jobs(self) -> Self:
-        """From now on what is asked about jobs of late is answered from their events, which are read once for all of them."""
-        self._log = JobLog(self, self.deployment.block_number)
+    def follow_jobs(self, heads: Heads | None = None) -> Self:
+        """From now on what is asked about jobs of late is answered from their events, which are read once for all of them.
+
+        While `heads` say that there is no new chain block, nothing is asked at all.
+        """
+        self._log = JobLog(self, self.deployment.block_number, heads)
         return self
 
     def job_facts(self, job_id: int) -> JobFacts:
@@ -217,11 +221,20 @@ class Market(Registries, Orchestrators):
             block_number=submitted.block_number,
             result_hash=bytes(view[17]),
             stage_lock=self.stage_lock(job_id),
+            round=view[13],
+            round_block=self._round_block(job_id) if view[13] else 0,
         )
+
+    def _round_block(self, job_id: int) -> int:
+        return max(e.block_number for e in self.job_events(job_id) if isinstance(e, ev.JobReplacing))
 
     def stage_lock(self, job_id: int) -> int:
         """Wei of stake that each stage of it locks."""
         return int(self._read("JobMarket", "jobLockOf", job_id))
+
+    def is_committed(self, job_id: int, replica: int) -> bool:
+        """Whether anybody's commitment stands for this replica, revealed or not; as of the newest chain block."""
+        return bool(self._read("JobMarket", "replica", job_id, replica)[0])
 
     def is_revealed(self, job_id: int, replica: int) -> bool:
         return bool(any(bytes(self._read("JobMarket", "replica", job_id, replica)[2])))
@@ -229,6 +242,10 @@ class Market(Registries, Orchestrators):
     def reveals(self, job_id: int) -> dict[int, RevealView]:
         """By replica."""
         return _reveals(self.job_events(job_id))
+
+    def committed(self, job_id: int) -> frozenset[int]:
+        """Replicas that have committed."""
+        return frozenset(e.replica for e in self.job_events(job_id) if isinstance(e, ev.ReplicaCommitted))
 
     def committed_stages(self, job_id: int, replica: int) -> tuple[Stage, ...]:
         """The stages that a replica committed with, from its transaction's own bytes; empty when it did not commit.

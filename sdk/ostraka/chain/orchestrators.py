@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ostraka.chain import events as ev
 from ostraka.chain.abi import Call
 from ostraka.chain.contracts import Contracts
 from ostraka.chain.views import OrchestratorTerms, OrchestratorView
@@ -89,11 +88,3 @@ class Orchestrators(Contracts):
 
     def orchestrator_terms(self) -> OrchestratorTerms:
         return OrchestratorTerms(*self._read("Orchestrators", "terms"))
-
-    def orchestrator_endpoint(self, account: str) -> str:
-        """As it was last announced; it is in events only. Empty for an account that never registered."""
-        return self._said_endpoints().get(account, "")
-
-    def _said_endpoints(self) -> dict[str, str]:
-        said = self._events(ev.OrchestratorRegistered, ev.OrchestratorEndpointChanged)
-        return {e.account: e.endpoint.rstrip("/") for e in said}  # type: ignore[attr-defined]

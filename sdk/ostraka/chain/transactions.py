@@ -1,7 +1,8 @@
-"""Sending transactions: one nonce at a time for each key, simulated first, and refusals told by the contract's own names.
+"""Sending transactions: in line for each key, simulated first, and refusals told by the contract's own names.
 
 A transaction is signed once and then sent until it is mined: over an endpoint that is away for a while, and with a higher fee under the
-same nonce when nobody mines it. So an answer that got lost on its way never makes one call into two transactions.
+same nonce when nobody mines it. So an answer that got lost on its way never makes one call into two transactions. Once a node has it,
+the next one of its key goes ahead.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from eth_abi.abi import decode as abi_decode
@@ -23,6 +26,7 @@ from web3.exceptions import Web3RPCError
 from ostraka.chain.abi import Call, abi_type
 from ostraka.chain.artifacts import error_signatures
 from ostraka.chain.gas import Kind, forget_gas, known_gas, note_gas
+from ostraka.chain.nonces import Line, Turn
 from ostraka.chain.rpc import Refused, ask, chain_errors
 from ostraka.crypto.keys import Key
 from ostraka.errors import ChainUnreachable, TransactionFailed
@@ -35,8 +39,9 @@ FIRST_POLL_S, POLL_S = 0.01, 0.1  # between looks for a receipt, growing
 FEES_S = 5.0  # how long what nodes ask for is remembered
 AWAY_POLL_S = 0.5
 _HAS_IT = ("already known", "already imported", "known transaction", "underpriced")
-_nonce_locks: dict[str, threading.Lock] = {}
-_locks_guard = threading.Lock()
+_TRANSFER_GAS = 21_000
+_lines: dict[tuple[str, str], Line] = {}  # by address and endpoint
+_lines_guard = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -89,8 +94,9 @@ class Sender:
         self._chain_id = 0
         self._fees: dict[str, int] = {}
         self._fees_until = 0.0
-        with _locks_guard:
-            self._lock = _nonce_locks.setdefault(self.address, threading.Lock())
+        where = str(getattr(web3.provider, "endpoint_uri", id(web3.provider)))
+        with _lines_guard:
+            self._line = _lines.setdefault((self.address, where), Line())
 
     def send(self, call: Call | ContractFunction, value: int = 0, *, sure: bool = False) -> Mined:
         """Simulates, signs, sends and waits.
@@ -122,7 +128,9 @@ class Sender:
 
     def transfer(self, to: str, value: int) -> Mined:
         """Sends `value` wei of the chain's own coin, for gas."""
-        return self._run(lambda: {"from": self._account, "to": to, "value": hex(value), "data": "0x", "gas": 21_000})
+        return self._run(
+            lambda: {"from": self._account, "to": to, "value": hex(value), "data": "0x", "gas": _TRANSFER_GAS}
+        )
 
     def _simulated(self, base: dict[str, Any], kind: Kind | None) -> int:
         gas = int(int(ask(self.web3, "eth_estimateGas", base), 16) * GAS_MARGIN)
@@ -132,25 +140,24 @@ class Sender:
 
     def _run(self, build: Callable[[], dict[str, Any]]) -> Mined:
         end = time.monotonic() + PATIENCE_S
-        with self._lock:
-            while True:
-                transaction = self._patiently(lambda: self._prepare(build), end)
-                mined = self._until_mined(transaction, end)
-                if mined is not None:
-                    break  # else another program used this key's nonce: simulate anew
+        mined: tuple[Any, HexBytes] | None = None
+        while mined is None:  # None: something else has its nonce, so it is simulated anew
+            with Turn(self._line) as turn:
+                transaction = self._patiently(partial(self._prepare, build, turn), end)
+                mined = self._until_mined(transaction, turn, end)
         receipt, sent = mined
         if int(receipt["status"], 16) != 1:
             raise TransactionFailed(f"transaction 0x{bytes(sent).hex()} was mined but reverted")
         return Mined(bytes(sent), int(receipt["gasUsed"], 16), int(receipt["blockNumber"], 16), list(receipt["logs"]))
 
-    def _prepare(self, build: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def _prepare(self, build: Callable[[], dict[str, Any]], turn: Turn) -> dict[str, Any]:
         try:
             fields = build()  # simulates, through eth_estimateGas
         except Web3RPCError as error:
             raise explain(error) from error
         transaction = {name: value for name, value in fields.items() if name != "from"}
         transaction["value"] = int(transaction["value"], 16)
-        transaction["nonce"] = self._mined_nonce()
+        transaction["nonce"] = turn.nonce(self._mined_nonce)
         self._chain_id = self._chain_id or int(ask(self.web3, "eth_chainId"), 16)
         return transaction | {"chainId": self._chain_id} | self._current_fees()
 
@@ -169,7 +176,7 @@ class Sender:
             self._fees_until = time.monotonic() + FEES_S
         return self._fees
 
-    def _until_mined(self, transaction: dict[str, Any], end: float) -> tuple[Any, HexBytes] | None:
+    def _until_mined(self, transaction: dict[str, Any], turn: Turn, end: float) -> tuple[Any, HexBytes] | None:
         """The receipt, and the hash of the version that was mined; None where the nonce was used for something else."""
         hashes: list[HexBytes] = []
         version = self._sign(transaction)
@@ -180,11 +187,14 @@ class Sender:
                 with chain_errors():
                     if version.hash not in hashes:
                         hashes.append(version.hash)  # before it is sent: the answer may get lost
-                        self._broadcast(version, transaction["nonce"])
+                        if not self._broadcast(version, transaction["nonce"]):
+                            return None
+                        turn.over()
                     for sent in reversed(hashes):
                         if (receipt := self._receipt(sent)) is not None:
                             return receipt, sent
                     if self._mined_nonce() > transaction["nonce"]:
+                        self._line.forget()
                         return next(((r, h) for h in hashes if (r := self._receipt(h)) is not None), None)
                 pause = min(pause * 2, POLL_S)
             except ChainUnreachable:
@@ -195,19 +205,39 @@ class Sender:
                 known = f"0x{bytes(version.hash).hex()}"
                 raise ChainUnreachable(f"chain: transaction {known} is not mined after {PATIENCE_S:.0f} s")
             if now > bump_at:
+                self._fill_gap(transaction)
                 transaction = _dearer(transaction)
                 version, bump_at = self._sign(transaction), now + BUMP_AFTER_S
             time.sleep(pause)
 
-    def _broadcast(self, version: SignedTransaction, nonce: int) -> None:
+    def _broadcast(self, version: SignedTransaction, nonce: int) -> bool:
+        """False where its nonce was remembered, and is not the chain's next: nothing was taken, and the chain is asked from now on."""
         try:
             ask(self.web3, "eth_sendRawTransaction", "0x" + bytes(version.raw_transaction).hex())
         except Web3RPCError as error:
             # What the node has already, or what was mined meanwhile, is no refusal: receipts will tell.
-            waiting = any(words in str(error).lower() for words in _HAS_IT)
-            if not waiting and self._mined_nonce() <= nonce:
+            if any(words in str(error).lower() for words in _HAS_IT):
+                return True
+            self._line.forget()
+            mined = self._mined_nonce()
+            if mined <= nonce and not self._line.is_open(nonce):
+                if self._line.first_free(mined) < nonce:
+                    return False
                 self._fees_until = 0.0  # they may be why
                 raise explain(error) from error
+        return True
+
+    def _fill_gap(self, waiting: dict[str, Any]) -> None:
+        """What nobody mines may wait for an earlier nonce that no transaction has, where the chain lost one: an empty one takes its place.
+
+        To use that nonce for the waiting call itself could make two transactions of it.
+        """
+        with suppress(ChainUnreachable, Web3RPCError), chain_errors():
+            mined = self._mined_nonce()
+            if mined < waiting["nonce"] and not self._line.is_open(mined):
+                nothing = {"to": self._account, "value": 0, "data": "0x", "gas": _TRANSFER_GAS, "nonce": mined}
+                filler = self._sign(_dearer({**waiting, **nothing}))
+                ask(self.web3, "eth_sendRawTransaction", "0x" + bytes(filler.raw_transaction).hex())
 
     def _sign(self, transaction: dict[str, Any]) -> SignedTransaction:
         signed: SignedTransaction = Account.sign_transaction(transaction, self.key.secret)

@@ -37,6 +37,8 @@ class JobView:
     block_number: int
     result_hash: bytes
     stage_lock: int
+    round: int = 0
+    round_block: int = 0  # 0 in the first round
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from rich.table import Table
 from ostraka.cli.devnet import cache_folder, leave_on_signals
 from ostraka.cli.output import err, ostr, out
 from ostraka.cli.progress import reporter
-from ostraka.client.orchestrator import OrchestratorApi
 from ostraka.errors import JobFailed
 
 if TYPE_CHECKING:
@@ -55,6 +54,8 @@ def demo(
 
 def _introduce(network: Devnet) -> None:
     """As the nodes themselves report it: what they were asked for, this machine may not have."""
+    from ostraka.client.orchestrator import OrchestratorApi
+
     table = Table(title="Six workers, as unlike as one machine can make them", title_justify="left")
     for heading in ("node", "memory", "threads", "SIMD", "integer kernel", "behaviour"):
         table.add_column(heading)

@@ -16,6 +16,7 @@ import typer
 
 from ostraka.cli.output import out
 from ostraka.cli.progress import reporter
+from ostraka.devnet.spec import MAX_ORCHESTRATORS
 from ostraka.errors import ConfigError, Unavailable
 
 app = typer.Typer(help="A whole network on this machine.", no_args_is_help=True)
@@ -67,9 +68,12 @@ def up(
         Store, typer.Option(help="ipfs starts a daemon of its own (`make ipfs` installs it).")
     ] = Store.local,
     queue: Annotated[Queue, typer.Option(help="redis takes this machine's Redis server.")] = Queue.embedded,
+    orchestrators: Annotated[
+        int, typer.Option(min=1, max=MAX_ORCHESTRATORS, help="Several are staked on chain, and take turns.")
+    ] = 1,
 ) -> None:
-    """Start chain, store, queue, orchestrator and six nodes; write ostraka.toml."""
-    parts = {"chain": chain.value, "store": store.value, "queue": queue.value}
+    """Start chain, store, queue, orchestrators and six nodes; write ostraka.toml."""
+    parts = {"chain": chain.value, "store": store.value, "queue": queue.value, "orchestrators": orchestrators}
     folder = folder.absolute()
     if _running(folder):
         raise ConfigError(f"devnet: one is running in {folder}; stop it with `ostraka devnet down`")
@@ -90,7 +94,7 @@ def up(
                 "--foreground",
                 "--dir",
                 str(folder),
-                *(word for name, value in parts.items() for word in (f"--{name}", value)),
+                *(word for name, value in parts.items() for word in (f"--{name}", str(value))),
             ),
             stdin=subprocess.DEVNULL,
             stdout=output,

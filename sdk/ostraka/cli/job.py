@@ -11,6 +11,7 @@ from ostraka.cli.options import SeedOption, TemperatureOption, TopKOption, TopPO
 from ostraka.cli.output import JsonOption, ProfileOption, ostr, out, print_json
 from ostraka.errors import UnknownJob, UsageError
 from ostraka.model import GraphManifest
+from ostraka.telemetry import trace_id
 
 if TYPE_CHECKING:
     from ostraka.client import Answer, Inference
@@ -130,6 +131,7 @@ def _status(client: Any, job_id: int) -> dict[str, Any]:
         "deadline": job.deadline,
         "result_hash": job.result_hash.hex() if any(job.result_hash) else None,
         "replica_hashes": {r: seen.result_hash.hex() for r, seen in sorted(reveals.items())},
+        "trace": trace_id(client.market.domain, job_id).hex(),
     }
 
 
@@ -160,5 +162,5 @@ def watch(job_id: Annotated[int, typer.Argument(help="Number of the job.")], pro
 
     with Client(load_profile(profile)) as client:
         _status(client, job_id)  # an unknown job is an error, not an endless silence
-        for event in client.orchestrator.events(job_id, time.monotonic() + 86_400):
+        for event in client.orchestrators.events(job_id, time.monotonic() + 86_400):
             out.print(", ".join(f"{k} {v}" for k, v in event.items()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,8 @@ from rich.console import Console
 
 from ostraka.types import OSTR
 
-out = Console(highlight=False)
+PIPE_WIDTH = 200  # whoever reads a pipe wants addresses whole, not folded to a terminal that is not there
+out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 err = Console(stderr=True, highlight=False)
 
 ProfileOption = Annotated[

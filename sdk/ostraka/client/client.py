@@ -10,7 +10,9 @@ from types import TracebackType
 
 from ostraka.chain import Deployment, Market, Sender, connect
 from ostraka.chain.remember import Remembered
+from ostraka.chain.whereabouts import Whereabouts
 from ostraka.client.generation import Generation
+from ostraka.client.group import Group
 from ostraka.client.networks import Networks
 from ostraka.client.orchestrator import OrchestratorApi
 from ostraka.client.profile import Profile, load_profile
@@ -22,18 +24,18 @@ from ostraka.errors import (
     ConfigError,
     PriceCapTooLow,
     TransactionFailed,
-    Unavailable,
     UnknownModel,
     UsageError,
 )
 from ostraka.model import MAX_MANIFEST_BYTES, AnyManifest, language_model, load_manifest
 from ostraka.store import ContentStore, HttpStore, cid_of_digest, open_store
+from ostraka.telemetry import begin_job, open_traces, past_span, span
 from ostraka.types import OSTR, Address, ModelId, NodeId
 from ostraka.wire.job_input import AnyInput, JobInput
 from ostraka.wire.sampling import GREEDY, Sampling, make_sampling
 
-DELIVER_AGAIN_S = 0.5
 MODELS_S, HEALTH_S, SIGNERS_S = 5.0, 2.0, 10.0  # how long a busy client remembers
+WHERE_S = 10.0  # and any client, where orchestrators are
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Client(Networks):
 
         Raises `ConfigError` for settings that are missing and `ChainUnreachable` when no node answers.
         """
+        open_traces("ostraka-client")
         self.profile = profile or load_profile()
         self.deployment = Deployment.load(self.profile.deployment)
         self.web3 = connect(self.profile.chain_url)
@@ -71,10 +74,11 @@ class Client(Networks):
             self.market.follow_jobs()
         self._busy = busy
         self._models: Remembered[str, list[ModelInfo]] = Remembered(MODELS_S if busy else 0.0)
-        self._health: Remembered[str, str] = Remembered(HEALTH_S if busy else 0.0)
+        self._whom: Remembered[str, str] = Remembered(HEALTH_S if busy else 0.0)
         self._signers: Remembered[NodeId, Address] = Remembered(SIGNERS_S if busy else 0.0)
         self._key = key
-        self._orchestrator: OrchestratorApi | None = None
+        whereabouts = Whereabouts(self.market, self.deployment.block_number, WHERE_S)
+        self.orchestrators = Group(whereabouts.active, self.profile.orchestrator_url)
         self._manifests: dict[bytes, AnyManifest] = {}
         self._texts: dict[bytes, ModelText] = {}
         self._readers: dict[bytes, NetworkReader] = {}
@@ -88,8 +92,7 @@ class Client(Networks):
         self.close()
 
     def close(self) -> None:
-        if self._orchestrator is not None:
-            self._orchestrator.close()
+        self.orchestrators.close()
 
     @property
     def key(self) -> Key:
@@ -109,18 +112,15 @@ class Client(Networks):
 
     @property
     def orchestrator(self) -> OrchestratorApi:
-        if self._orchestrator is None:
-            if not self.profile.orchestrator_url:
-                raise ConfigError("orchestrator.url: not set; name one in the profile, or set OSTRAKA_ORCHESTRATOR_URL")
-            self._orchestrator = OrchestratorApi(self.profile.orchestrator_url)
-        return self._orchestrator
+        """The profile's own. Jobs go to all: `orchestrators`."""
+        return self.orchestrators.own
 
     @property
     def store(self) -> ContentStore:
-        """The profile's store; without one, manifests and tokenizers come from the orchestrator and are checked here."""
+        """The profile's store; without one, manifests and tokenizers come from an orchestrator and are checked here."""
         if self.profile.store_url:
             return open_store(self.profile.store_url)
-        return HttpStore(f"{self.orchestrator.url}/v1/content")
+        return HttpStore(f"{self.orchestrators.reachable().url}/v1/content")
 
     # ── models ──
 
@@ -198,6 +198,7 @@ class Client(Networks):
         self, info: ModelInfo, job: AnyInput, replicas: int, max_price: float | None, deadline_s: float
     ) -> tuple[int, dict[str, list[int]]]:
         """Escrows, submits and delivers a job: its number, and gas that the chain does not connect with it."""
+        began_ns = time.time_ns()
         price = replicas * job.max_units * info.price_per_unit
         cap = price if max_price is None else to_wei(max_price)
         if cap < price:
@@ -206,29 +207,20 @@ class Client(Networks):
                 f"({replicas} replicas × {job.max_units} positions); raise it, or lower max_tokens or replicas"
             )
         # Before money moves: is anybody there?
-        orchestrator = self._health.get("", lambda: str(self.orchestrator.health()["orchestrator"]))
+        named = self._whom.get("", self.orchestrators.whom)
         deadline = self.market.job_time() + math.ceil(deadline_s)
-        call = self.market.submit(info.model_id, job.digest, replicas, job.max_units, cap, deadline, orchestrator)
+        call = self.market.submit(info.model_id, job.digest, replicas, job.max_units, cap, deadline, named)
         with self._purse.spend(cap) as gas:
             try:
                 mined = self.sender.send(call, sure=self._busy)
             except TransactionFailed as error:
                 raise UsageError(f"job: {error}") from error
         job_id = self.market.submitted_id(mined)
-        self._deliver(job_id, job.encode(), deadline_s)
+        begin_job(self.market.domain, job_id, began_ns)
+        past_span(self.market.domain, job_id, "submit", began_ns)
+        with span(self.market.domain, job_id, "deliver"):
+            self.orchestrators.send_input(job_id, job.encode(), named, time.monotonic() + deadline_s)
         return job_id, gas
-
-    def _deliver(self, job_id: int, data: bytes, deadline_s: float) -> None:
-        """The escrow is paid by now, so an orchestrator that is away for a moment is waited for."""
-        end = time.monotonic() + deadline_s
-        while True:
-            try:
-                self.orchestrator.send_input(job_id, data)
-                return
-            except Unavailable as error:
-                if time.monotonic() > end:
-                    raise type(error)(f"job {job_id}: {error}; the escrow comes back after the deadline") from error
-                time.sleep(DELIVER_AGAIN_S)
 
     def _job(
         self, model: str, prompt: str, max_tokens: int, chat: bool, sampling: Sampling = GREEDY

@@ -88,7 +88,9 @@ def _orchestrator(court: Court, account: str) -> Iterator[Holding]:
     if seen.status is OrchestratorStatus.LEAVING:
         yield Holding("Orchestrators", "stake", seen.stake, seen.unlock_at, WITHDRAW, court.withdraw_orchestrator_stake)
     else:
-        yield Holding("Orchestrators", "stake", seen.stake, None, "Orchestrators.leave, then ostraka funds withdraw")
+        yield Holding(
+            "Orchestrators", "stake", seen.stake, None, "ostraka orchestrator leave, then ostraka funds withdraw"
+        )
 
 
 def _deposits(court: Court, account: str) -> Iterator[Holding]:

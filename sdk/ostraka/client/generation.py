@@ -42,6 +42,9 @@ class Generation(Answer):
     def _words(self, shown: dict[str, Any]) -> bytes | None:
         return token_words(shown["tokens"]) if shown.get("tokens") else None
 
+    def _seen(self) -> bytes | None:
+        return token_words(self._streamed) if self._streamed else None
+
     def _take(self, words: bytes) -> None:
         self._tokens = [int.from_bytes(words[at : at + 4], "little") for at in range(0, len(words), 4)]
 
@@ -49,7 +52,7 @@ class Generation(Answer):
 
     def __iter__(self) -> Iterator[str]:
         stream = TextStream(self._text)
-        for event in self._client.orchestrator.events(self.job_id, self._deadline):
+        for event in self._client.orchestrators.events(self.job_id, self._deadline):
             if event["type"] == "token":
                 # Should the first primary die, its successor starts over: only what is new is shown.
                 if event["index"] == len(self._streamed):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import httpx
 
 from ostraka import errors
-from ostraka.errors import OrchestratorUnreachable, OstrakaError
+from ostraka.errors import BadFrame, OrchestratorUnreachable, OstrakaError
 
 TIMEOUT_S = 30.0
 RECONNECT_S = 0.5
@@ -35,15 +36,27 @@ class OrchestratorApi:
         self._json("POST", f"/v1/jobs/{job_id}/input", content=data)
 
     def job(self, job_id: int) -> dict[str, Any]:
-        return dict(self._json("GET", f"/v1/jobs/{job_id}"))
+        """Its `events`, and what is known of its `replicas`."""
+        seen = self._json("GET", f"/v1/jobs/{job_id}")
+        try:
+            return {
+                "job_id": job_id,
+                "events": [_event(event) for event in seen["events"]],
+                "replicas": {int(replica): dict(value) for replica, value in seen["replicas"].items()},
+            }
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BadFrame(f"orchestrator {self.url}: job {job_id}: {type(error).__name__}: {error}") from error
 
     def nodes(self) -> list[dict[str, Any]]:
         return list(self._json("GET", "/v1/nodes"))
 
-    def events(self, job_id: int, until: float) -> Iterator[dict[str, Any]]:
-        """Events of a job until it is closed or the monotonic clock reads `until`. Goes on after a dropped connection."""
+    def events(self, job_id: int, until: float, over: threading.Event) -> Iterator[dict[str, Any]]:
+        """Events of a job until it is closed, `over` is set or the monotonic clock reads `until`. Goes on after a dropped connection.
+
+        Raises `BadFrame` for what is no event.
+        """
         last = "0"
-        while time.monotonic() < until:
+        while time.monotonic() < until and not over.is_set():
             try:
                 with self._http.stream("GET", f"/v1/jobs/{job_id}/events", params={"after": last}) as answer:
                     if answer.status_code != 200:
@@ -53,14 +66,16 @@ class OrchestratorApi:
                         if line.startswith("id: "):
                             last = line[4:]
                         elif line.startswith("data: "):
-                            event = json.loads(line[6:])
+                            event = _event(json.loads(line[6:]))
                             yield event
                             if event["type"] == "closed":
                                 return
-                        if time.monotonic() >= until:
+                        if time.monotonic() >= until or over.is_set():
                             return
             except httpx.HTTPError:
-                time.sleep(RECONNECT_S)  # the job runs on without us; its events are kept
+                over.wait(RECONNECT_S)  # the job runs on without us; its events are kept
+            except ValueError as error:
+                raise BadFrame(f"orchestrator {self.url}: job {job_id}: an event is no JSON ({error})") from error
 
     def _json(self, method: str, path: str, **arguments: Any) -> Any:
         try:
@@ -72,6 +87,16 @@ class OrchestratorApi:
         if answer.status_code != 200:
             raise _error(answer)
         return answer.json()
+
+
+def _event(event: Any) -> dict[str, Any]:
+    """Raises `BadFrame` unless it has what readers of events rely on."""
+    if not isinstance(event, dict) or not isinstance(event.get("type"), str):
+        raise BadFrame(f"event: {str(event)[:100]} has no type")
+    needed = {"token": ("index", "token")}.get(event["type"], ())
+    if not all(isinstance(event.get(name), int) for name in needed):
+        raise BadFrame(f"event: {str(event)[:100]} lacks one of {', '.join(needed)}")
+    return event
 
 
 def _error(answer: httpx.Response) -> OstrakaError:

@@ -4,6 +4,7 @@
 
     [chain]
     url = "http://127.0.0.1:8545"          # OSTRAKA_CHAIN_URL
+    ws_url = "ws://127.0.0.1:8545"         # OSTRAKA_CHAIN_WS_URL; optional: where new chain blocks are told of
     deployment = "deployment.json"         # OSTRAKA_DEPLOYMENT, relative to this file
     [orchestrator]
     url = "http://127.0.0.1:8700"          # OSTRAKA_ORCHESTRATOR_URL
@@ -28,6 +29,7 @@ from ostraka.errors import ConfigError
 FILE_NAME = "ostraka.toml"
 _SETTINGS = {
     ("chain", "url"): "OSTRAKA_CHAIN_URL",
+    ("chain", "ws_url"): "OSTRAKA_CHAIN_WS_URL",
     ("chain", "deployment"): "OSTRAKA_DEPLOYMENT",
     ("orchestrator", "url"): "OSTRAKA_ORCHESTRATOR_URL",
     ("store", "url"): "OSTRAKA_STORE_URL",
@@ -42,6 +44,7 @@ class Profile:
     store_url: str = ""
     orchestrator_url: str = ""
     key: Path | None = None
+    chain_ws_url: str = ""  # empty: whoever waits for a chain block asks for it
 
 
 def find_profile(start: Path) -> Path | None:
@@ -69,6 +72,9 @@ def load_profile(path: Path | None = None, environment: Mapping[str, str] = os.e
                 f"{section}.{name}: not set ({where}); write a profile, set {_SETTINGS[section, name]}, "
                 "or start a local network with `ostraka devnet up`"
             )
+    ws_url = values.get(("chain", "ws_url"), "")
+    if ws_url and not ws_url.startswith(("ws://", "wss://")):
+        raise ConfigError(f"chain.ws_url: {ws_url!r} is not a ws(s) address ({where}); correct it, or leave it out")
     key = values.get(("account", "key"))
     return Profile(
         chain_url=values["chain", "url"],
@@ -76,6 +82,7 @@ def load_profile(path: Path | None = None, environment: Mapping[str, str] = os.e
         store_url=values.get(("store", "url"), ""),
         orchestrator_url=values.get(("orchestrator", "url"), "").rstrip("/"),
         key=base / key if key else None,
+        chain_ws_url=ws_url,
     )
 
 

@@ -21,6 +21,7 @@ class KeptTrace:
 
     digests: Digests
     terms: JobTerms | None
+    tokens: tuple[int, ...] = ()  # as that node says; the result's digest tells whether it is so
 
 
 def fetch_trace(
@@ -45,7 +46,7 @@ def fetch_trace(
             result = make_result(digests, trace.tokens, job.model_id, job.input_digest)
             if result.trace_root != revealed.trace_root:
                 raise HashMismatch(f"job {job_id} replica {replica}: {endpoint} gave another trace than was revealed")
-            return KeptTrace(digests, read_terms(trace.terms, job.input_digest))
+            return KeptTrace(digests, read_terms(trace.terms, job.input_digest), tuple(trace.tokens))
         except OstrakaError as error:
             problem = error
         finally:

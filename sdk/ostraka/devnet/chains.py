@@ -21,6 +21,11 @@ def chain_command(kind: ChainKind, port: int, folder: Path) -> list[str]:
     return _COMMANDS[kind](port, folder)
 
 
+def speaks_websocket(kind: ChainKind) -> bool:
+    """Whether it tells of new chain blocks, on the same port."""
+    return kind != "embedded"
+
+
 def clock_command(url: str) -> list[str]:
     """Mines an empty chain block in every second that had none: deadlines are judged by the latest one's time, in views too."""
     return python("ostraka.devnet.clock", "--url", url)

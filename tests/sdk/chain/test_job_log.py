@@ -59,6 +59,10 @@ def commit(job_id, replica):
     )
 
 
+def put_off(job_id, number, deadline):
+    return event(ev.JobReplacing, job_id=job_id, round=number, silent=0b10, deadline=deadline)
+
+
 def agree(job_id):
     return event(ev.JobAgreed, job_id=job_id, result_hash=b"h", units=1, winners=3, outvoted=0)
 
@@ -71,6 +75,17 @@ def chain():
 @pytest.fixture
 def log(chain):
     return JobLog(chain, 0)
+
+
+def test_a_round_is_told_with_its_deadline_and_the_chain_block_in_which_it_began(chain, log):
+    chain.add(submit(1))
+    chain.add(commit(1, 0))
+    log.look(0)
+    assert (log.facts(1).round, log.facts(1).began_block) == (0, 1)
+    chain.add(put_off(1, 1, 520))
+    log.look(0)
+    facts = log.facts(1)
+    assert (facts.state, facts.round, facts.began_block, facts.deadline) == (JobState.REPLACING, 1, 3, 520)
 
 
 def test_a_job_is_followed_to_its_end(chain, log):
@@ -103,6 +118,36 @@ def test_a_chain_that_has_not_moved_is_asked_once_and_not_at_all_within_a_moment
     assert chain.asked == ["head"]
     log.look(60)
     assert chain.asked == ["head"]
+
+
+def test_a_chain_that_answers_late_is_left_alone_for_longer(chain, log, monkeypatch):
+    clock, takes = [0.0], [0.3]
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+    head = chain.head
+
+    def late():
+        clock[0] += takes[0]
+        return head()
+
+    monkeypatch.setattr(chain, "head", late)
+
+    def looks_after(seconds, fresh_s=module.FRESH_S):
+        clock[0] += seconds
+        before = chain.asked.count("head")
+        log.look(fresh_s)
+        return chain.asked.count("head") > before
+
+    log.look()
+    assert not looks_after(0.5)
+    assert looks_after(0.2)  # twice 0.3 s are over
+    assert looks_after(0.0, fresh_s=0.0)  # who wants the very latest is not put off
+    takes[0] = 0.01
+    assert looks_after(0.7)
+    assert not looks_after(0.1)
+    assert looks_after(0.15)
+    takes[0] = 20.0
+    assert looks_after(0.3)
+    assert looks_after(1.1)  # but not for ever
 
 
 def test_only_what_is_new_is_read(chain, log):
@@ -175,3 +220,49 @@ def test_the_gas_of_a_kind_of_call_is_known_after_some_simulations(monkeypatch):
     assert known_gas(("0xa", b"1234", 68)) is None
     forget_gas(kind)
     assert known_gas(kind) is None
+
+
+class ToldHeads:
+    def __init__(self):
+        self.count = 0
+
+    def mark(self):
+        return self.count
+
+    def still(self, mark):
+        return self.count == mark
+
+
+def test_while_no_new_block_is_told_of_nothing_is_asked(chain):
+    heads = ToldHeads()
+    log = JobLog(chain, 0, heads)
+    chain.add(submit(1))
+    log.look(0.01)
+    chain.asked.clear()
+    for _ in range(3):
+        log.look(0.0001)
+    assert chain.asked == []
+    chain.add(commit(1, 0))
+    heads.count += 1
+    log._looked_at -= 1
+    log.look(0.0001)
+    assert log.facts(1).state is JobState.COMMITTING
+    chain.add(commit(1, 1))
+    log.look(0)  # who wants the very latest gets it, told of or not
+    assert log.facts(1).state is JobState.REVEALING
+
+
+def test_a_look_that_failed_counts_for_none_whatever_was_told(chain):
+    heads = ToldHeads()
+    log = JobLog(chain, 0, heads)
+    chain.add(submit(1))
+    log.look(0.01)
+    chain.add(commit(1, 0))
+    heads.count += 1
+    log._looked_at -= 1
+    chain.away = True
+    with pytest.raises(ChainUnreachable):
+        log.look(0.01)
+    chain.away = False
+    log.look(0.01)
+    assert log.facts(1).state is JobState.COMMITTING

@@ -8,8 +8,9 @@ import pytest
 
 from ostraka.chain import Market, Sender, connect, decode_logs
 from ostraka.chain import events as ev
+from ostraka.chain.accounts import add_orchestrator_stake, register_orchestrator
 from ostraka.chain.deploy import deploy
-from ostraka.chain.orchestrators import ANYBODY
+from ostraka.chain.whereabouts import Whereabouts
 from ostraka.crypto.eip712 import assignment_message, sign
 from ostraka.crypto.keys import derive_key, new_key
 from ostraka.devnet.spec import MNEMONIC
@@ -41,8 +42,7 @@ def join(market, rich, stake=STAKE):
     sender = Sender(rich.web3, new_key())
     rich.transfer(sender.key.address, 10**18)
     rich.send(market.transfer(sender.key.address, stake))
-    sender.send(market.approve("Orchestrators", stake))
-    sender.send(market.register_orchestrator("http://127.0.0.1:1", stake))
+    register_orchestrator(market, sender, "http://127.0.0.1:1", stake)
     return sender
 
 
@@ -53,10 +53,12 @@ def test_an_orchestrator_comes_moves_and_goes(market, rich):
     assert market.active_orchestrators() == [account]
     assert market.may_assign(account, market.now())
     one.send(market.set_orchestrator_endpoint("http://127.0.0.1:2"))
-    assert market.orchestrator_endpoint(account) == "http://127.0.0.1:2"
+    whereabouts = Whereabouts(market, market.deployment.block_number)
+    assert whereabouts.active() == {account: "http://127.0.0.1:2"}
+    one.send(market.set_orchestrator_endpoint("http://127.0.0.1:3/"))
+    assert whereabouts.active() == {account: "http://127.0.0.1:3"}
     rich.send(market.transfer(account, OSTR))
-    one.send(market.approve("Orchestrators", OSTR))
-    one.send(market.add_orchestrator_stake(OSTR))
+    add_orchestrator_stake(market, one, OSTR)
     assert market.orchestrator(account).stake == STAKE + OSTR
     one.send(market.leave_orchestrators())
     left = market.orchestrator(account)
@@ -65,7 +67,7 @@ def test_an_orchestrator_comes_moves_and_goes(market, rich):
     assert market.may_assign_from(account, market.now()) is None
     with pytest.raises(TransactionFailed, match="StillUnbonding"):
         one.send(market.withdraw_orchestrator_stake())
-    assert market.orchestrator_endpoint(ANYBODY) == ""
+    assert whereabouts.active() == {}
 
 
 def test_an_order_is_asked_for_and_drawn(market, rich):

@@ -13,6 +13,7 @@ from web3.exceptions import ContractLogicError
 
 from ostraka.chain import Sender, connect
 from ostraka.chain import transactions as module
+from ostraka.chain.nonces import Line
 from ostraka.crypto.keys import derive_key, new_key
 from ostraka.devnet.chains import chain_command
 from ostraka.devnet.processes import free_port
@@ -85,11 +86,11 @@ def test_one_that_stays_away_is_given_up(proxy, sender, direct, monkeypatch):
 def test_a_nonce_that_another_program_used_is_taken_anew(proxy, sender, direct, monkeypatch):
     before, to, other = nonce(direct, sender), new_key().address, new_key().address
     rival = Sender(direct, derive_key(MNEMONIC, ACCOUNT))
-    rival._lock = threading.Lock()  # as in another process
+    rival._line = Line()  # as in another process
     prepare = sender._prepare
 
-    def slow(build):
-        transaction = prepare(build)
+    def slow(build, turn):
+        transaction = prepare(build, turn)
         monkeypatch.setattr(sender, "_prepare", prepare)
         rival.transfer(other, 1)  # between our look at the nonce and our sending
         return transaction
@@ -98,6 +99,50 @@ def test_a_nonce_that_another_program_used_is_taken_anew(proxy, sender, direct, 
     sender.transfer(to, 9)
     assert direct.eth.get_balance(to) == 9
     assert direct.eth.get_balance(other) == 1
+    assert nonce(direct, sender) == before + 2
+
+
+def test_a_busy_key_asks_for_its_nonce_once(proxy, sender, direct):
+    before = nonce(direct, sender)
+    for amount in range(1, 5):
+        sender.transfer(new_key().address, amount)
+    assert proxy.seen.count("eth_getTransactionCount") == 1
+    assert nonce(direct, sender) == before + 4
+
+
+def test_a_remembered_nonce_that_is_too_high_is_asked_for_anew(sender, direct):
+    before, to = nonce(direct, sender), new_key().address
+    sender.transfer(to, 1)
+    sender._line._next += 3  # as if the chain had lost three of them
+    sender.transfer(to, 2)
+    assert direct.eth.get_balance(to) == 3
+    assert nonce(direct, sender) == before + 2
+
+
+def test_a_remembered_nonce_that_another_program_used_is_asked_for_anew(sender, direct):
+    before, to = nonce(direct, sender), new_key().address
+    sender.transfer(to, 1)
+    rival = Sender(direct, derive_key(MNEMONIC, ACCOUNT))
+    rival.transfer(to, 2)
+    sender.transfer(to, 4)
+    assert direct.eth.get_balance(to) == 7
+    assert nonce(direct, sender) == before + 3
+
+
+def test_threads_that_share_a_key_send_each_call_once(sender, direct):
+    before, to = nonce(direct, sender), [new_key().address for _ in range(24)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda account: sender.transfer(account, 3), to))
+    assert [direct.eth.get_balance(account) for account in to] == [3] * 24
+    assert nonce(direct, sender) == before + 24
+
+
+def test_what_is_refused_leaves_no_gap(sender, direct):
+    before, to = nonce(direct, sender), new_key().address
+    sender.transfer(to, 1)
+    with pytest.raises(TransactionFailed):
+        sender.transfer(to, 10**30)
+    sender.transfer(to, 1)
     assert nonce(direct, sender) == before + 2
 
 
@@ -130,9 +175,9 @@ def test_a_refusal_that_says_nothing_is_told_in_the_nodes_words(data):
     assert "out of luck" in str(found)
 
 
-@pytest.mark.network
-def test_what_nobody_mines_is_sent_again_for_more(processes, tmp_path, monkeypatch, eventually):
-    monkeypatch.setattr(module, "BUMP_AFTER_S", 0.8)
+@pytest.fixture
+def lazy(processes, tmp_path, eventually):
+    """A chain that mines when it is told to."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     child = processes.start("lazy-anvil", [*chain_command("anvil", port, tmp_path), "--no-mining"])
@@ -143,24 +188,65 @@ def test_what_nobody_mines_is_sent_again_for_more(processes, tmp_path, monkeypat
         except ChainUnreachable:
             return None
 
-    web3 = eventually(answers)
-    sender, to = Sender(connect(url), derive_key(MNEMONIC, 1)), new_key().address
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(sender.transfer, to, 3)
+    yield eventually(answers)
+    child.signal(15)
+
+
+def pool_of(web3, part, account):
+    """Waiting transactions by nonce."""
+    content = web3.provider.make_request("txpool_content", [])["result"][part]
+    return {int(n): t for address, ts in content.items() if address.lower() == account.lower() for n, t in ts.items()}
+
+
+@pytest.mark.network
+def test_transactions_of_a_key_do_not_wait_until_the_one_before_is_mined(lazy, eventually):
+    sender, to = Sender(lazy, derive_key(MNEMONIC, 1)), new_key().address
+    with ThreadPoolExecutor(5) as threads:
+        waiting = [threads.submit(sender.transfer, to, 3) for _ in range(5)]
+        eventually(lambda: set(pool_of(lazy, "pending", sender.address)) == set(range(5)))
+        lazy.provider.make_request("evm_mine", [])
+        assert len({done.result(20).hash for done in waiting}) == 5
+    assert lazy.eth.get_balance(to) == 15
+    assert not sender._line._open
+
+
+@pytest.mark.network
+def test_a_gap_is_filled_and_the_call_behind_it_is_made_once(lazy, eventually, monkeypatch):
+    monkeypatch.setattr(module, "BUMP_AFTER_S", 0.5)
+    sender, to = Sender(lazy, derive_key(MNEMONIC, 1)), new_key().address
+    sender._line._next, sender._line._until = 2, float("inf")  # as after a chain that forgot two transactions
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(sender.transfer, to, 3)
+        eventually(lambda: set(pool_of(lazy, "queued", sender.address)) == {2})
+
+        def mined():
+            lazy.provider.make_request("evm_mine", [])
+            return waiting.done()
+
+        eventually(mined)
+        waiting.result()
+    assert lazy.eth.get_balance(to) == 3
+    assert nonce(lazy, sender) == 3
+
+
+@pytest.mark.network
+def test_what_nobody_mines_is_sent_again_for_more(lazy, monkeypatch, eventually):
+    monkeypatch.setattr(module, "BUMP_AFTER_S", 0.8)
+    sender, to = Sender(lazy, derive_key(MNEMONIC, 1)), new_key().address
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(sender.transfer, to, 3)
         fees = set()
 
         def raised_twice():
-            content = web3.provider.make_request("txpool_content", [])["result"]["pending"]
-            for by_nonce in content.values():
-                assert list(by_nonce) == ["0"]  # one nonce, however often it is sent
-                fees.update(int(t["gasPrice"], 16) for t in by_nonce.values())
+            by_nonce = pool_of(lazy, "pending", sender.address)
+            assert set(by_nonce) <= {0}  # one nonce, however often it is sent
+            fees.update(int(t["gasPrice"], 16) for t in by_nonce.values())
             return len(fees) >= 3
 
         eventually(raised_twice)
         ordered = sorted(fees)
         assert all(later >= 1.2 * earlier for earlier, later in pairwise(ordered))
-        web3.provider.make_request("evm_mine", [])
+        lazy.provider.make_request("evm_mine", [])
         waiting.result(20)
-    assert web3.eth.get_balance(to) == 3
-    assert web3.eth.get_transaction_count(sender._account) == 1
-    child.signal(15)
+    assert lazy.eth.get_balance(to) == 3
+    assert nonce(lazy, sender) == 1

@@ -31,6 +31,7 @@ def test_paths_are_relative_to_the_file(path):
     assert profile.key == path.parent / "keys" / "me.key"
     assert profile.orchestrator_url == "http://127.0.0.1:8700"
     assert profile.store_url == ""
+    assert profile.chain_ws_url == ""
 
 
 def test_the_environment_wins(path):
@@ -54,6 +55,7 @@ def test_the_nearest_profile_above_is_found(path):
     [
         ("[chain", "not TOML"),
         ("[chain]\nurl = 5", "chain.url must be a string"),
+        ("[chain]\nurl = 'http://x'\ndeployment = 'd'\nws_url = 'http://x'", "chain.ws_url: 'http://x' is not a ws"),
         ("[chain]\nulr = 'x'", "chain.ulr is no setting; there are chain.url"),
         ("colour = 'red'", "is no setting"),
         ("[chain]\nurl = 'http://x'", "OSTRAKA_DEPLOYMENT"),

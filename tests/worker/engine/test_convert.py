@@ -15,7 +15,7 @@ from ostraka.codec import load_tensors
 from ostraka.errors import NonFiniteActivation, UnsupportedModel
 from ostraka.model import dump_manifest, load_manifest
 from ostraka_worker.convert import convert_gguf
-from ostraka_worker.convert.quantize import quantize_rows
+from ostraka_worker.kernels.quantize import quantize_rows
 from ostraka_worker.zoo.tiny import CHAT, HEAD_DIM, HEADS, HIDDEN, KV_HEADS, LAYERS, VOCAB, write_gguf
 
 

@@ -207,7 +207,7 @@ def test_an_unsupported_operation_is_named_with_its_layer(function, word):
     message = refused(Outer(call), 2, 4, 8)
     assert word in message
     assert "body.1" in message
-    assert "tolerant" in message
+    assert "Change the layer to operations that" in message
 
 
 def test_control_flow_on_data_is_refused():

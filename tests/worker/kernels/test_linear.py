@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +16,7 @@ from ostraka_worker.kernels.linear import Linear
 from ostraka_worker.kernels.native_kernel import NativeKernel
 from ostraka_worker.kernels.probe import probe_kernel
 
-KERNELS = [Fp32Kernel(), ReferenceKernel(), CudaKernel("cpu")]
+KERNELS = [Fp32Kernel(), ReferenceKernel(), CudaKernel("cuda" if torch.cuda.is_available() else "cpu")]
 KERNELS += [] if probe_kernel(Int8Kernel()) else [Int8Kernel()]
 KERNELS += [NativeKernel()] if native.lib() else []
 

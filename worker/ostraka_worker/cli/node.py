@@ -12,6 +12,7 @@ import typer
 
 from ostraka.cli.output import JsonOption, ProfileOption, ostr, out, print_json
 from ostraka.errors import UsageError
+from ostraka.telemetry import open_traces, setup_logging
 from ostraka.types import OSTR
 
 
@@ -88,6 +89,7 @@ def serve(
         str, typer.Option(help="host:port where others reach this node, if not where it listens.")
     ] = "",
     memory_mb: Annotated[int, typer.Option(min=1, help="How many MB of the model this node may hold.")] = 256,
+    kv_mb: Annotated[int, typer.Option(min=1, help="Memory for the KV caches of all sessions, in MB.")] = 512,
     cache_mb: Annotated[int, typer.Option(min=1, help="Disk for fetched blocks, in MB, in the state folder.")] = 4096,
     threads: Annotated[int, typer.Option(min=1, help="Threads that compute.")] = 1,
     kernel: Annotated[
@@ -103,8 +105,8 @@ def serve(
     from ostraka_worker.config import WorkerConfig
     from ostraka_worker.service import serve as run
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    setup_logging()
+    open_traces("ostraka-node")
     config = WorkerConfig(
         profile=load_profile(profile),
         key=key,
@@ -112,6 +114,7 @@ def serve(
         listen=listen,
         announce=announce,
         memory_bytes=memory_mb * 10**6,
+        kv_bytes=kv_mb * 10**6,
         cache_bytes=cache_mb * 10**6,
         threads=threads,
         kernel=kernel,
@@ -135,7 +138,7 @@ def judge(
     from ostraka_worker.config import WorkerConfig
     from ostraka_worker.disputes.service import judge as run
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    setup_logging()
     config = WorkerConfig(
         profile=load_profile(profile), key=key, state=state, threads=threads, cache_bytes=cache_mb * 10**6, juror=True
     )
@@ -168,7 +171,7 @@ def audit(
     from ostraka_worker.disputes.service import audit as run
     from ostraka_worker.disputes.service import open_auditor
 
-    logging.basicConfig(level=logging.WARNING if jobs else logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    setup_logging(logging.WARNING if jobs else logging.INFO)
     config = WorkerConfig(
         profile=load_profile(profile),
         key=key,

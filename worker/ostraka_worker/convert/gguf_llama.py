@@ -20,11 +20,11 @@ from ostraka.codec import Array, dump_tensors, row_format
 from ostraka.model import BlockKind, LlamaConfig, chunk_root
 from ostraka_worker.convert.calibration import Calibration
 from ostraka_worker.convert.gguf_source import GgufSource, read_gguf
-from ostraka_worker.convert.quantize import quantize_rows
 from ostraka_worker.convert.quantize4 import quantize_groups
 from ostraka_worker.convert.rope_table import rope_table
 from ostraka_worker.convert.tokenizer import TokenizerFiles, tokenizer_from_gguf
 from ostraka_worker.kernels.gemm import Kernel
+from ostraka_worker.kernels.quantize import quantize_rows
 
 Float32 = npt.NDArray[np.float32]
 BlockWriter = Callable[[int, str, bytes], None]  # (index, kind, file)

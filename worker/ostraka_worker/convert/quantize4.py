@@ -13,8 +13,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ostraka_worker.convert.quantize import row_scales
 from ostraka_worker.engine.weights import GROUP, unpack
+from ostraka_worker.kernels.quantize import row_scales
 
 Float32 = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]

@@ -77,6 +77,8 @@ class GraphStage:
             progress(stop - start, stop - start, "ready")
         self._sessions: dict[bytes, int] = {}  # positions done
 
+    position_bytes = 0  # an inference keeps nothing
+
     def open(self, session: bytes, capacity: int, sampling: Sampling = GREEDY) -> None:
         """Raises `UsageError` if it is open already, or for more than the one position that an inference is."""
         if session in self._sessions:

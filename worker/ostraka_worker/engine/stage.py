@@ -52,6 +52,11 @@ class Stage:
         self._span = Span(manifest, start, stop, load, kernel, progress)
         self._sessions: dict[bytes, Session] = {}
 
+    @property
+    def position_bytes(self) -> int:
+        """What the KV caches of one position take here."""
+        return sum(layer.new_cache(1).nbytes for layer in self._span.layers)
+
     def open(self, session: bytes, capacity: int, sampling: Sampling = GREEDY) -> None:
         """Reserves the KV cache of `capacity` positions; a head will sample as `sampling` says.
 

@@ -26,9 +26,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ostraka.errors import NonFiniteActivation
-from ostraka_worker.convert.quantize import quantize_rows
 from ostraka_worker.graph.model import Graph, Node
 from ostraka_worker.kernels.conv import MAX_DIRECT, WEIGHT_LEVELS
+from ostraka_worker.kernels.quantize import quantize_rows
 from ostraka_worker.kernels.wide import LEVELS
 
 Array = npt.NDArray[Any]

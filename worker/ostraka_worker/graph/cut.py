@@ -17,9 +17,8 @@ import numpy.typing as npt
 from ostraka_worker.graph.elementwise import DTYPES
 from ostraka_worker.graph.model import Dim, Graph, Input, Node
 from ostraka_worker.graph.ops import OPS
-from ostraka_worker.graph.run import ExactGraph, Tensors
+from ostraka_worker.graph.run import RunningGraph, Tensors
 from ostraka_worker.graph.weigh import Shapes
-from ostraka_worker.kernels.gemm import Kernel
 
 Array = npt.NDArray[Any]
 
@@ -101,12 +100,9 @@ def tensors_of(part: Graph, tensors: Tensors) -> dict[str, Array]:
     return {name: tensor for name, tensor in tensors.items() if name.partition(".")[0] in own}
 
 
-def run_parts(
-    parts: Sequence[Graph], tensors: Tensors, kernel: Kernel, inputs: Mapping[str, Array], outputs: Sequence[str]
-) -> dict[str, Array]:
-    """One part after the other, each with nothing but its own inputs and tensors."""
+def run_parts(parts: Sequence[RunningGraph], inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
+    """One part after the other, each with nothing but its own inputs."""
     values = dict(inputs)
     for part in parts:
-        exact = ExactGraph(part, tensors_of(part, tensors), kernel)
-        values |= exact({given.name: values[given.name] for given in part.inputs})
+        values |= part({given.name: values[given.name] for given in part.graph.inputs})
     return {name: values[name] for name in outputs}

@@ -15,7 +15,7 @@ from ostraka_worker.graph.model import Attr, Dim, Node
 Array = npt.NDArray[Any]
 Handler = Callable[["Lowering", fx.Node], None]
 
-REMEDY = "Change the layer, or publish the model with the `tolerant` profile"
+REMEDY = "Change the layer to operations that `ostraka_worker.graph.ops` lists"
 
 
 class Refused(Exception):

@@ -1,4 +1,4 @@
-"""Runs an exact graph: numpy arrays in, numpy arrays out, one node after the other.
+"""Runs a graph: numpy arrays in, numpy arrays out, one node after the other.
 
 A value is dropped after its last use. Numbers are checked where they could turn into NaN or infinity, so no output is returned that
 such a number had a part in. Whatever shapes a stranger's graph leads to, the caller sees `ShapeMismatch` with the node's name.
@@ -26,14 +26,14 @@ Tensors = Mapping[str, Array]
 Seen = Callable[[str, Array], None]
 
 
-class ExactGraph:
-    """`tensors` as `to_exact` makes them. May be called from several threads."""
+class RunningGraph:
+    """A graph whose nodes `build` has made functions of. May be called from several threads."""
 
-    def __init__(self, graph: Graph, tensors: Tensors, kernel: Kernel) -> None:
-        """Raises `BadManifest`, `ShapeMismatch` or `NonFiniteActivation` for a graph or tensors that cannot run."""
+    def __init__(self, graph: Graph, build: Callable[[Node], Run]) -> None:
+        """Raises `BadManifest`, and what `build` raises."""
         check_graph(graph)
         self.graph = graph
-        self._runs = [_build(node, tensors, kernel) for node in graph.nodes]
+        self._runs = [build(node) for node in graph.nodes]
         last = {name: at for at, node in enumerate(graph.nodes) for name in node.inputs}
         keep = set(graph.outputs)
         self._drop: list[list[str]] = [[] for _ in graph.nodes]
@@ -78,6 +78,14 @@ class ExactGraph:
             if array.dtype == np.float32 and not np.isfinite(array).all():
                 raise NonFiniteActivation(f"input {given.name}: NaN or infinity")
         return {name: np.asarray(inputs[name]) for name in names}, sizes
+
+
+class ExactGraph(RunningGraph):
+    """In the exact profile; `tensors` as `to_exact` makes them."""
+
+    def __init__(self, graph: Graph, tensors: Tensors, kernel: Kernel) -> None:
+        """Raises `BadManifest`, `ShapeMismatch` or `NonFiniteActivation` for a graph or tensors that cannot run."""
+        super().__init__(graph, lambda node: _build(node, tensors, kernel))
 
 
 def _step(node: Node, run: Run, arrays: list[Array], sizes: Sizes) -> Array:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ostraka.model.workload import Operation, Workload
 from ostraka_worker.graph.model import Graph, Node
-from ostraka_worker.graph.run import ExactGraph, Tensors
+from ostraka_worker.graph.run import RunningGraph, Tensors
 
 Array = npt.NDArray[Any]
 
@@ -38,14 +38,14 @@ class Shape(NamedTuple):
 Shapes = Mapping[str, Shape]
 
 
-def observe(exact: ExactGraph, inputs: Mapping[str, Array]) -> dict[str, Shape]:
+def observe(running: RunningGraph, inputs: Mapping[str, Array]) -> dict[str, Shape]:
     """The shape of every value for these inputs. Raises what running the graph raises."""
     found = {name: Shape(array.shape, array.dtype) for name, array in inputs.items()}
 
     def see(name: str, array: Array) -> None:
         found[name] = Shape(array.shape, array.dtype)
 
-    exact(inputs, see)
+    running(inputs, see)
     return found
 
 

@@ -53,6 +53,10 @@ class KvCache:
             for a in (self.keys, self.values, self.key_scales, self.value_scales, self.value_peaks)
         )
 
+    @property
+    def nbytes(self) -> int:
+        return sum(a.nbytes for a in (self.keys, self.values, self.key_scales, self.value_scales, self.value_peaks))
+
     def coded(self, rows: Float32, whole: Float32) -> Float32:
         """What `write` takes for keys and values fp32 [T, 2 · kv_heads, D], `whole` being their `quantize_heads`."""
         return whole

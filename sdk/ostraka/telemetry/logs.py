@@ -1,0 +1,42 @@
+"""Logs of programs: lines for people, or with `OSTRAKA_LOG=json` one JSON object a line for machines."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from datetime import UTC, datetime
+
+from ostraka.errors import ConfigError
+from ostraka.telemetry.traces import current_job
+
+FOR_PEOPLE = "%(asctime)s %(levelname)s %(message)s"
+
+
+class JsonLines(logging.Formatter):
+    """`time`, `level`, `logger`, `message`; `job_id` where the work is a job's; `traceback` where something broke."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if (job_id := current_job()) is not None:
+            line["job_id"] = job_id
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def setup_logging(level: int = logging.INFO) -> None:
+    """To stderr, as `OSTRAKA_LOG` says: text (the default) or json. Raises `ConfigError` for anything else."""
+    kind = os.environ.get("OSTRAKA_LOG") or "text"
+    if kind not in ("text", "json"):
+        raise ConfigError(f"OSTRAKA_LOG: {kind!r} is unknown; write text or json")
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines() if kind == "json" else logging.Formatter(FOR_PEOPLE))
+    logging.basicConfig(level=level, handlers=[handler])
+    logging.captureWarnings(kind == "json")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # its line for each request says nothing that ours do not
