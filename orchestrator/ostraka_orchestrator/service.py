@@ -17,6 +17,7 @@ import redis
 import uvicorn
 from kombu.exceptions import OperationalError
 
+from ostraka.chain.heads import LEAST_PAUSE_S
 from ostraka.chain.remember import Remembered
 from ostraka.errors import ChainUnreachable, OstrakaError
 from ostraka.telemetry import span
@@ -50,6 +51,7 @@ RUN_AGAIN_S = 5  # a replica that nobody runs is handed out again after so long
 TIDY_S, TIDY_JOBS = 10.0, 1_000
 TURN_S = 2.0  # how long it is remembered whose turn it is
 ROUTES_AGAIN_S = 3  # between looks for other nodes to run a silent replica
+MOST_REST_S = 1.0
 ASK_AGAIN_S = 1  # a command whose effect has not shown by then is put in the queue again
 
 
@@ -135,9 +137,13 @@ class Service:
         self.state = self._follower.catch_up()
         self._mark = mark  # not before: a look that failed saw nothing
 
-    async def rest(self) -> None:
-        """Until it is time for the next look: when there is a new chain block, or what came otherwise has waited for long enough."""
-        await self.desk.heads.after(self._mark, self.desk.config.tick_s)
+    async def rest(self, took_s: float) -> None:
+        """Until it is time for the next look: when there is a new chain block, or what came otherwise has waited for long enough.
+
+        A look that took long is followed by as long a rest: whoever answers so late has enough to do.
+        """
+        least_s = min(max(LEAST_PAUSE_S, took_s), MOST_REST_S)
+        await self.desk.heads.after(self._mark, max(self.desk.config.tick_s, least_s), least_s)
 
     def _turns(self, me: str) -> dict[int, float]:
         """From when on this orchestrator may match jobs that name nobody. The contract says so; an order drawn later may move it."""
@@ -187,6 +193,7 @@ async def serve(config: OrchestratorConfig, announce: Path | None = None) -> Non
     log.info("orchestrator %s listens on %s:%d", desk.sender.address, config.host, port)
     try:
         while not serving.done():
+            began = time.monotonic()
             try:
                 with service.metrics.tick_seconds.time():
                     await asyncio.to_thread(service.tick)
@@ -202,7 +209,7 @@ async def serve(config: OrchestratorConfig, announce: Path | None = None) -> Non
             except Exception:  # one tick's; the next one starts from what is on chain
                 log.exception("a look at the chain broke")
                 await asyncio.sleep(1.0)
-            await service.rest()
+            await service.rest(time.monotonic() - began)
     finally:
         server.should_exit = True
         await asyncio.wait([serving], timeout=3)

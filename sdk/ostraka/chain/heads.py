@@ -67,19 +67,19 @@ class Heads:
         """Whether the chain need not be looked at: it is known not to have moved since the mark, which is not old."""
         return self._live and self._count == mark.heads and time.monotonic() - mark.at < STALE_S
 
-    async def after(self, mark: Mark, timeout_s: float) -> None:
+    async def after(self, mark: Mark, timeout_s: float, least_s: float = LEAST_PAUSE_S) -> None:
         """Returns when there has been a head since the mark, or after `timeout_s`.
 
-        Not at once: where each transaction has a chain block of its own, one look serves several.
+        Not before `least_s`: where each transaction has a chain block of its own, one look serves several.
         """
-        await asyncio.sleep(LEAST_PAUSE_S)
+        await asyncio.sleep(least_s)
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with self._lock:
             if self._count != mark.heads:
                 return
             self._waiting[future] = asyncio.get_running_loop()
         try:
-            await asyncio.wait([future], timeout=max(0.0, timeout_s - LEAST_PAUSE_S))
+            await asyncio.wait([future], timeout=max(0.0, timeout_s - least_s))
         finally:
             with self._lock:
                 self._waiting.pop(future, None)
