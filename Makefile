@@ -92,7 +92,6 @@ slither: $(STAMP)/node   ## static analysis; every finding needs a reason in con
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/contracts/analyse.py
 
 contracts-test: $(STAMP)/contracts slither   ## the contract tests, on Ganache
-	@PATH="$(CURDIR)/$(BIN):$$PATH" node tools/contracts/compile.mjs --check
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" bash tools/contracts/test.sh -q
 
 anvil: $(STAMP)/contracts   ## the contract tests once more, on Anvil

@@ -79,6 +79,7 @@ def test_a_cheating_primary_that_contests_is_corrected_slashed_and_jailed(tmp_pa
             short.result()
 
 
+@pytest.mark.slow
 def test_withholding_the_trace_does_not_save_the_cheat(tmp_path, honest):
     with network_of(tmp_path, "tamper-and-withhold") as network, Client(network.profile) as client:
         answer = client.generate(MODEL, QUESTION, max_tokens=12)

@@ -46,7 +46,7 @@ def test_ganache_ipfs_and_redis_by_three_words_on_the_command_line(tmp_path, eve
         assert answer["text"] == text
         assert list((tmp_path / "node-1" / "blocks").glob("??/b*"))  # they came from the daemon
         assert (tmp_path / "ganache").is_dir()
-        assert list(tmp_path.glob("appendonly*"))  # the queue keeps what it holds
+        assert list((tmp_path / "queue").glob("appendonly*"))  # the queue keeps what it holds
     finally:
         ostraka("devnet", "down")
 

@@ -14,7 +14,7 @@ from ostraka.devnet.network import Devnet
 from ostraka.devnet.spec import DevnetSpec, NodeSpec
 from ostraka.types import JobId, JobState
 
-pytestmark = [pytest.mark.network, pytest.mark.model]
+pytestmark = [pytest.mark.network, pytest.mark.model, pytest.mark.slow]
 DEADLINE_S = 32
 
 

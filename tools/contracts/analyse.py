@@ -33,7 +33,7 @@ def findings() -> dict[str, str]:
         report = Path(made) / "report.json"
         command = [
             Path(sys.executable).with_name("slither"), everything.relative_to(ROOT),
-            "--solc", "tools/contracts/solc", "--solc-args=--optimize --via-ir", "--solc-remaps", REMAP,
+            "--solc", "tools/contracts/solc", "--solc-remaps", REMAP,
             "--filter-paths", "node_modules", "--json", report,
             "--exclude-low", "--exclude-informational", "--exclude-optimization",
         ]  # fmt: skip

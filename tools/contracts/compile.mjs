@@ -1,7 +1,6 @@
 #!/usr/bin/env node
 // Compiles contracts/*.sol and writes ABI and bytecode to sdk/ostraka/chain/artifacts/.
-//   node tools/contracts/compile.mjs           write
-//   node tools/contracts/compile.mjs --check   compare; exit 1 where the committed files differ
+// tests/contracts/test_artifacts.py holds what is committed against what Brownie compiles.
 import fs from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
@@ -90,16 +89,6 @@ function files(contracts) {
 const wanted = files(compile());
 const there = fs.existsSync(target) ? fs.readdirSync(target).filter((file) => file.endsWith(".json")) : [];
 const superfluous = there.filter((file) => !(file in wanted));
-if (process.argv.includes("--check")) {
-  const stale = Object.keys(wanted).filter(
-    (file) => !there.includes(file) || fs.readFileSync(path.join(target, file), "utf8") !== wanted[file],
-  );
-  if (stale.length || superfluous.length) {
-    fail(`differ from the sources: ${[...stale, ...superfluous].join(", ")}; run \`node tools/contracts/compile.mjs\``);
-  }
-  process.stdout.write("artifacts match the sources\n");
-} else {
-  fs.mkdirSync(target, { recursive: true });
-  for (const file of superfluous) fs.rmSync(path.join(target, file));
-  for (const [file, text] of Object.entries(wanted)) fs.writeFileSync(path.join(target, file), text);
-}
+fs.mkdirSync(target, { recursive: true });
+for (const file of superfluous) fs.rmSync(path.join(target, file));
+for (const [file, text] of Object.entries(wanted)) fs.writeFileSync(path.join(target, file), text);
