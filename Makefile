@@ -95,6 +95,7 @@ contracts-test: $(STAMP)/contracts slither   ## the contract tests, on Ganache
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" bash tools/contracts/test.sh -q
 
 anvil: $(STAMP)/contracts   ## the contract tests once more, on Anvil
+	@PATH="$(CURDIR)/$(BIN):$$PATH" node tools/contracts/compile.mjs --check
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" bash tools/contracts/all.sh --anvil
 
 mutate: $(STAMP)/contracts   ## break the contracts on purpose and see whether the tests notice (an hour)

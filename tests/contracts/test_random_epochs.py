@@ -30,7 +30,7 @@ from world.told import tell
 from world.trace import sha
 
 SEEN: Counter = Counter()  # states, and how single calls went
-SEEDS = int(os.environ.get("OSTRAKA_SEEDS", "4"))  # raise it for a long search
+SEEDS = int(os.environ.get("OSTRAKA_SEEDS", "2"))  # raise it for a long search
 EPOCHS = 4
 ACTIONS = 36
 BEHAVIOURS = {

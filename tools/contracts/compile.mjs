@@ -1,6 +1,8 @@
 #!/usr/bin/env node
 // Compiles contracts/*.sol and writes ABI and bytecode to sdk/ostraka/chain/artifacts/.
-// tests/contracts/test_artifacts.py holds what is committed against what Brownie compiles.
+//   node tools/contracts/compile.mjs           write
+//   node tools/contracts/compile.mjs --check   compare; exit 1 where the committed files differ
+import { createHash } from "node:crypto";
 import fs from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
@@ -46,6 +48,18 @@ function read(file) {
   return { error: `${file} not found` };
 }
 
+/** SHA-256 over all sources but those for tests, by which a test that cannot wait for the compiler sees that artifacts are old. */
+function digest() {
+  const files = fs
+    .readdirSync(path.join(root, "contracts"), { recursive: true })
+    .map((file) => file.split(path.sep).join("/"))
+    .filter((file) => file.endsWith(".sol") && !file.startsWith("mocks/"))
+    .sort();
+  const hash = createHash("sha256");
+  for (const file of files) hash.update(`${file}\0${fs.readFileSync(path.join(root, "contracts", file), "utf8")}\0`);
+  return hash.digest("hex");
+}
+
 function compile() {
   const sources = Object.fromEntries(
     names.map((name) => [`contracts/${name}.sol`, { content: read(`contracts/${name}.sol`).contents }]),
@@ -82,13 +96,23 @@ function files(contracts) {
     };
   }
   const { outputSelection, ...kept } = settings;
-  written["compiler.json"] = { language: "Solidity", version: solc.version().replace(/\.Emscripten.*/, ""), settings: kept };
+  written["compiler.json"] = { language: "Solidity", version: solc.version().replace(/\.Emscripten.*/, ""), settings: kept, sources: digest() };
   return Object.fromEntries(Object.entries(written).map(([file, value]) => [file, JSON.stringify(value, null, 1) + "\n"]));
 }
 
 const wanted = files(compile());
 const there = fs.existsSync(target) ? fs.readdirSync(target).filter((file) => file.endsWith(".json")) : [];
 const superfluous = there.filter((file) => !(file in wanted));
-fs.mkdirSync(target, { recursive: true });
-for (const file of superfluous) fs.rmSync(path.join(target, file));
-for (const [file, text] of Object.entries(wanted)) fs.writeFileSync(path.join(target, file), text);
+if (process.argv.includes("--check")) {
+  const stale = Object.keys(wanted).filter(
+    (file) => !there.includes(file) || fs.readFileSync(path.join(target, file), "utf8") !== wanted[file],
+  );
+  if (stale.length || superfluous.length) {
+    fail(`differ from the sources: ${[...stale, ...superfluous].join(", ")}; run \`node tools/contracts/compile.mjs\``);
+  }
+  process.stdout.write("artifacts match the sources\n");
+} else {
+  fs.mkdirSync(target, { recursive: true });
+  for (const file of superfluous) fs.rmSync(path.join(target, file));
+  for (const [file, text] of Object.entries(wanted)) fs.writeFileSync(path.join(target, file), text);
+}
