@@ -51,7 +51,7 @@ RUN_AGAIN_S = 5  # a replica that nobody runs is handed out again after so long
 TIDY_S, TIDY_JOBS = 10.0, 1_000
 TURN_S = 2.0  # how long it is remembered whose turn it is
 ROUTES_AGAIN_S = 3  # between looks for other nodes to run a silent replica
-MOST_REST_S = 1.0
+REST, MOST_REST_S = 4.0, 1.0  # times what the last look took, and seconds
 ASK_AGAIN_S = 1  # a command whose effect has not shown by then is put in the queue again
 
 
@@ -140,9 +140,9 @@ class Service:
     async def rest(self, took_s: float) -> None:
         """Until it is time for the next look: when there is a new chain block, or what came otherwise has waited for long enough.
 
-        A look that took long is followed by as long a rest: whoever answers so late has enough to do.
+        A look that took long is followed by a long rest: whoever answers so late has enough to do, and the next look serves more.
         """
-        least_s = min(max(LEAST_PAUSE_S, took_s), MOST_REST_S)
+        least_s = min(max(LEAST_PAUSE_S, REST * took_s), MOST_REST_S)
         await self.desk.heads.after(self._mark, max(self.desk.config.tick_s, least_s), least_s)
 
     def _turns(self, me: str) -> dict[int, float]:
