@@ -21,11 +21,10 @@ from web3 import Web3
 
 from benchmarks._market import relay
 from benchmarks._market.load import start_relay
-from ostraka.chain.rpc import connect
+from ostraka.chain.rpc import answers, connect
 from ostraka.devnet.chains import chain_command
 from ostraka.devnet.processes import Processes, free_port
 from ostraka.devnet.spec import ChainKind
-from ostraka.errors import ChainUnreachable
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def send_bare(kind: ChainKind, folder: Path, history: History) -> Bare:
     port, before = free_port(), free_port()
     try:
         child = processes.start("bare-chain", chain_command(kind, port, folder))
-        child.wait_until(lambda: _answers(f"http://127.0.0.1:{port}"), 60.0)
+        child.wait_until(lambda: answers(f"http://127.0.0.1:{port}"), 60.0)
         url = start_relay(processes, before, port)
         connection = http.client.HTTPConnection("127.0.0.1", before, timeout=60)
         connection.connect()
@@ -133,14 +132,6 @@ def _check(web3: Web3, history: History) -> None:
             raise RuntimeError(
                 "a transaction that had succeeded was refused when it was sent bare, or the other way round"
             )
-
-
-def _answers(url: str) -> bool:
-    try:
-        connect(url, 2.0)
-        return True
-    except ChainUnreachable:
-        return False
 
 
 def _send(connection: http.client.HTTPConnection, raw: str, history: History) -> None:

@@ -73,7 +73,7 @@ class Seen:
 
     @property
     def failed(self) -> frozenset[int]:
-        return frozenset(replica for replica, end in self.ended.items() if "error" in end)
+        return failures(self.ended)
 
 
 class Board:
@@ -297,6 +297,11 @@ class Board:
             renewing.join()
             with suppress(redis.RedisError):  # else it runs out by itself
                 self.redis.delete(name)
+
+
+def failures(ended: Mapping[int, Mapping[str, Any]]) -> frozenset[int]:
+    """Replicas whose run failed, of those that ended."""
+    return frozenset(replica for replica, end in ended.items() if "error" in end)
 
 
 def _ends(raw: Mapping[bytes, bytes], number: int | None) -> dict[int, dict[str, Any]]:

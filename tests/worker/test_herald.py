@@ -36,7 +36,7 @@ def run(find, own, rounds, until):
         while not until():
             assert time.monotonic() < end
             await asyncio.sleep(0.02)
-        await herald.close()
+        await herald.aclose()
         return longest
 
     return asyncio.run(beat())

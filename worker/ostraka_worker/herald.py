@@ -34,7 +34,7 @@ class Herald:
         if self._round is None or self._round.done():
             self._round = asyncio.create_task(self._tell_all(body, headers))
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         for task in (self._round, *self._telling.values()):
             if task is not None:
                 task.cancel()

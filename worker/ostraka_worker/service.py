@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import time
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -248,8 +248,10 @@ class Service:
         """Beats for ever. Whatever goes wrong is logged and tried again: a node must not die of a bad minute."""
         own_url = self.config.profile.orchestrator_url
         whereabouts = Whereabouts(self.market, self.market.deployment.block_number, WHERE_S)
-        herald = Herald(whereabouts.active, own_url)
-        async with httpx.AsyncClient(base_url=own_url, timeout=10.0) as http:
+        async with (
+            aclosing(Herald(whereabouts.active, own_url)) as herald,
+            httpx.AsyncClient(base_url=own_url, timeout=10.0) as http,
+        ):
             while True:
                 pause = self.config.heartbeat_s
                 try:

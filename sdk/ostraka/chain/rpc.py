@@ -84,6 +84,15 @@ def connect(url: str, timeout_s: float = 30.0) -> Web3:
     return web3
 
 
+def answers(url: str) -> bool:
+    """Whether a chain is there by now."""
+    try:
+        connect(url, 2.0)
+        return True
+    except ChainUnreachable:
+        return False
+
+
 @contextmanager
 def chain_errors(url: str = "") -> Iterator[None]:
     """Turns connection failures into `ChainUnreachable`; contract errors pass through."""

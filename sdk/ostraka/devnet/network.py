@@ -14,6 +14,7 @@ from typing import Any
 
 from ostraka.chain import Court, Deployment, Sender, connect
 from ostraka.chain.deploy import deploy
+from ostraka.chain.rpc import answers
 from ostraka.client.orchestrator import OrchestratorApi
 from ostraka.client.profile import FILE_NAME, Profile, load_profile
 from ostraka.crypto.keys import Key, derive_key, save_key
@@ -36,7 +37,7 @@ from ostraka.devnet.spec import (
     cpu_flags,
     orchestrator_account,
 )
-from ostraka.errors import ChainUnreachable, ConfigError, OstrakaError, Unavailable
+from ostraka.errors import ConfigError, OstrakaError, Unavailable
 
 Report = Callable[[str, int, int], None]  # (what, done, total)
 START_TIMEOUT_S = 60.0
@@ -164,14 +165,7 @@ class Devnet:
         self.chain_url = f"http://127.0.0.1:{port}"
         child = self.processes.start("chain", chain_command(self.spec.chain, port, self.folder))
 
-        def answers() -> bool:
-            try:
-                connect(self.chain_url, 2.0)
-                return True
-            except ChainUnreachable:
-                return False
-
-        child.wait_until(answers, START_TIMEOUT_S)
+        child.wait_until(lambda: answers(self.chain_url), START_TIMEOUT_S)
         self.web3 = connect(self.chain_url)
         if self.spec.chain != "embedded":  # which keeps time itself
             self.processes.start("clock", clock_command(self.chain_url))

@@ -9,10 +9,9 @@ import pytest
 from tests.kit.cut import Cut
 
 from ostraka.chain.heads import LEAST_PAUSE_S, Heads
-from ostraka.chain.rpc import ask, connect
+from ostraka.chain.rpc import answers, ask, connect
 from ostraka.devnet.chains import chain_command
 from ostraka.devnet.processes import free_port
-from ostraka.errors import ChainUnreachable
 
 LONG_S = 20.0
 
@@ -21,14 +20,7 @@ def start(processes, kind, folder):
     port = free_port()
     child = processes.start(kind, chain_command(kind, port, folder))
 
-    def answers():
-        try:
-            connect(f"http://127.0.0.1:{port}", 2.0)
-            return True
-        except ChainUnreachable:
-            return False
-
-    child.wait_until(answers, 60.0)
+    child.wait_until(lambda: answers(f"http://127.0.0.1:{port}"), 60.0)
     return child, port
 
 
