@@ -228,7 +228,9 @@ class TestGivenAnEpoch:
         assert ask(world, epoch) > first
         assert len(guild.drawOrder(epoch, world.stranger.pays).events["OrderDrawn"]["ranked"]) == 3
 
-    def test_when_the_epoch_has_begun_its_order_can_still_be_drawn_from_the_same_weights(self, world: World, guild, three):
+    def test_when_the_epoch_has_begun_its_order_can_still_be_drawn_from_the_same_weights(
+        self, world: World, guild, three
+    ):
         epoch = epoch_now() + 1
         guild.leave(three[1].pays)
         skip_to(epoch)
@@ -486,6 +488,13 @@ class TestGivenADeployment:
         for market, dice in ((NOBODY, world.dice), (world.market, NOBODY)):
             with refused("ZeroAddress", on="Orchestrators"):
                 deploy(project.Orchestrators, market, dice, TERMS)
+
+    def test_when_its_terms_are_at_their_limits_it_should_stand(self, world: World, guild):
+        terms = (OSTR, EPOCH, TERMS[2], 2 * EPOCH, 64)
+        assert (
+            tuple(world.deployer.account.deploy(world.project.Orchestrators, world.market, world.dice, terms).terms())
+            == terms
+        )
 
 
 def royalty() -> int:
