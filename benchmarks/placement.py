@@ -1,9 +1,9 @@
 """A real swarm of six unlike workers on shaped links: the planned placement against an even split, measured in tokens per second.
 
 Nodes differ in threads, SIMD level, kernel, memory and link. Where namespaces are allowed each lives in one of its own, behind the kernel's
-token bucket and a delay proxy (`_hosts`); else a proxy before each is the token bucket, too. First an even split over all
-six serves, and nodes learn what a position takes them. From that and from the links that they probe the planner (`latency`) places the
-model anew, and says how fast it will be; then this is measured, too. Both in turn, twice.
+token bucket and a delay proxy (`_hosts`); else, or with `OSTRAKA_BENCH=proxies`, a proxy before each is the token bucket, too. First an
+even split over all six serves, then what the planner (`latency`) makes of what nodes have measured: both in turn, twice. How fast each will
+be is foretold before it runs, from heartbeats alone: at first from each node's trial, then from what its blocks have shown.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ def run() -> dict[str, Any]:
         # The orchestrator places nobody by itself here: both placements are made below, by the planner's own functions.
         spec = DevnetSpec(folder=folder, cache=cache_folder(), nodes=six_nodes(), settle_s=1e9, rebalance_s=1e9)
         try:
+            if os.environ.get("OSTRAKA_BENCH") == "proxies":
+                raise Unavailable("OSTRAKA_BENCH=proxies")
             hosts = stack.enter_context(Hosts([node.mbit for node in spec.nodes]))
             network: Devnet = SpreadNetwork(spec, hosts)
             shaping = "namespaces"
@@ -71,8 +73,8 @@ def measure(network: Any) -> dict[str, Any]:
     board = Board(network.queue_url)
     await_true(lambda: links_known(board, len(network.nodes)))
     model_id = bytes(network.market.published_models()[0].model_id)
-    shape = shape_of(network, model_id)
-    results: dict[str, Any] = {"rounds": []}
+    shape = shape_of_model(network, model_id)
+    rounds: list[dict[str, Any]] = []
     with Client(network.profile) as client:
         for _ in range(ROUNDS):
             even = even_split(shape, sorted(board.heartbeats()))
@@ -81,36 +83,35 @@ def measure(network: Any) -> dict[str, Any]:
                 costs = costs_now(board, shape)
                 spans = even if kind == "even" else planned(costs)
                 serve(board, model_id, spans)
-                speeds = [rate(client) for _ in range(REPEATS)]
-                # What is predicted for an even split comes from speeds that were measured on other spans, too.
+                # Foretold before it runs; for an even split from what was measured on other spans, too.
+                foretold, measured = 1 / seconds(costs, spans), median(rate(client) for _ in range(REPEATS))
                 done[kind] = {
-                    "tokens_per_s": median(speeds),
-                    "predicted_tokens_per_s": 1 / seconds(costs, spans),
+                    "tokens_per_s": measured,
+                    "predicted_tokens_per_s": foretold,
+                    "predicted_vs_measured": foretold / measured,
                     "stages": {int(i): [s.start, s.stop] for i, s in spans.items()},
                 }
-            results["rounds"].append(done)
-    last = results["rounds"][-1]
-    planned_rates = [r["planned"]["tokens_per_s"] for r in results["rounds"]]
-    even_rates = [r["even"]["tokens_per_s"] for r in results["rounds"]]
-    results |= {
-        "planned_tokens_per_s": median(planned_rates),
-        "even_tokens_per_s": median(even_rates),
-        "planned_vs_even": median(planned_rates) / median(even_rates),
-        "predicted_vs_measured": last["planned"]["predicted_tokens_per_s"] / last["planned"]["tokens_per_s"],
-        "predicted_vs_measured_even": last["even"]["predicted_tokens_per_s"] / last["even"]["tokens_per_s"],
+            rounds.append(done)
+    planned_rate, even_rate = (median(r[kind]["tokens_per_s"] for r in rounds) for kind in ("planned", "even"))
+    return {
+        "rounds": rounds,
+        "planned_tokens_per_s": planned_rate,
+        "even_tokens_per_s": even_rate,
+        "planned_vs_even": planned_rate / even_rate,
+        "predicted_vs_measured": [r["planned"]["predicted_vs_measured"] for r in rounds],
+        "predicted_vs_measured_even": [r["even"]["predicted_vs_measured"] for r in rounds],
+        "furthest_off": max(abs(r[kind]["predicted_vs_measured"] - 1) for r in rounds for kind in r),
         "cores": os.cpu_count(),
     }
-    return results
 
 
-def shape_of(network: Any, model_id: bytes) -> Any:
+def shape_of_model(network: Any, model_id: bytes) -> Any:
     from ostraka.model import MAX_MANIFEST_BYTES, load_manifest
     from ostraka.store import cid_of_digest, open_store
-    from ostraka_orchestrator.planner import ModelShape
+    from ostraka_orchestrator.desk import shape_of
 
-    store = open_store(network.store_url)
-    blocks = load_manifest(store.get(cid_of_digest(model_id), max_bytes=MAX_MANIFEST_BYTES)).blocks
-    return ModelShape(*zip(*((b.held_bytes, b.work, b.out_bytes) for b in blocks), strict=True))
+    data = open_store(network.store_url).get(cid_of_digest(model_id), max_bytes=MAX_MANIFEST_BYTES)
+    return shape_of(load_manifest(data))
 
 
 def links_known(board: Any, nodes: int) -> bool:

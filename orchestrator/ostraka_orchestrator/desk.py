@@ -28,6 +28,7 @@ STAKE_TTL_S = 60.0
 BEATS_TTL_S = 1.0
 MEMBER_TTL_S = 5.0
 WEIGHTS_TTL_S = 10.0
+DIGEST_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,11 @@ class Desk:
         return self._answers[key][1]
 
     def shape(self, model_id: bytes) -> ModelShape:
-        blocks = self.manifest(model_id).blocks
-        rows = [(b.held_bytes, b.work, b.out_bytes) for b in blocks]
-        return ModelShape(*zip(*rows, strict=True))
+        return shape_of(self.manifest(model_id))
+
+
+def shape_of(manifest: AnyManifest) -> ModelShape:
+    """What the planner knows of a model. Beside a block's rows, its border is crossed by the answer: a digest for each border behind it."""
+    blocks = manifest.blocks
+    crossing = [b.out_bytes + DIGEST_BYTES * (len(blocks) - 1 - at) for at, b in enumerate(blocks)]
+    return ModelShape(tuple(b.held_bytes for b in blocks), tuple(b.work for b in blocks), tuple(crossing))

@@ -16,6 +16,7 @@ from ostraka_orchestrator.planner import Links, NodeProfile, jain
 from ostraka_orchestrator.planner.links import regions_of
 
 PROBES_A_BEAT = 2
+LINKS_TOLD = 32  # the most that a heartbeat carries
 EACH_ITS_REGION = 64  # up to so many nodes every pair has a row of its own; larger swarms are told apart by region
 NEAR_S = 0.008  # nodes whose hop to a region's first node takes no longer belong to it
 UNKNOWN = (0.100, 1.25e6)  # a hop over a link that nobody has measured: 50 ms each way, 10 Mbit/s
@@ -57,16 +58,17 @@ def connect(nodes: Sequence[NodeProfile], beats: Mapping[int, Heartbeat]) -> tup
 
 
 def to_probe(beats: Mapping[int, Heartbeat], node_id: int, turn: int) -> list[tuple[int, str]]:
-    """(node, endpoint) of the peers that this node should measure next: those it has told nothing of, else all in turn."""
-    peers = [(i, beats[i].endpoint) for i in sorted(beats) if i != node_id]
-    if not peers:
-        return []
-    known = {peer for peer, _, _ in beats[node_id].links} if node_id in beats else set()
-    news = [peer for peer in peers if peer[0] not in known]
+    """(node, endpoint) of the peers that this node should measure next: those it has told nothing of, else (or once it knows as many as a
+    heartbeat tells of) all in turn. These not beside work: a probe would stand in its way, and be delayed by it.
+    """
+    peers = [i for i in sorted(beats) if i != node_id]
+    own = beats.get(node_id)
+    known = {peer for peer, _, _ in own.links} if own else set()
+    news = [i for i in peers if i not in known] if len(known) < LINKS_TOLD else []
+    among = news or [i for i in peers if not beats[i].busy and not (own and own.busy)]
     first = (turn + node_id) * PROBES_A_BEAT  # nodes begin at unlike peers
-    among = news or peers
-    count = min(PROBES_A_BEAT, len(among)) if news else 1
-    return [among[(first + k) % len(among)] for k in range(count)]
+    count = min(PROBES_A_BEAT, len(among)) if news else min(1, len(among))
+    return [(i, beats[i].endpoint) for i in (among[(first + k) % len(among)] for k in range(count))]
 
 
 def fairness(nodes: Iterable[NodeProfile], served: Mapping[NodeId, float]) -> float:

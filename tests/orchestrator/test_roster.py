@@ -7,7 +7,7 @@ import pytest
 
 from ostraka.types import BlockSpan, NodeId
 from ostraka_orchestrator.board import Heartbeat
-from ostraka_orchestrator.planner import NodeProfile
+from ostraka_orchestrator.planner import Costs, Ends, ModelShape, NodeProfile
 from ostraka_orchestrator.roster import UNKNOWN, connect, fairness, profile, to_probe
 
 
@@ -43,6 +43,19 @@ def test_what_a_step_takes_beside_the_blocks_lies_on_every_way_to_a_node_and_not
     assert not links.latency_s[:, home].any()
 
 
+def test_a_route_costs_what_its_nodes_and_links_were_measured_to_cost():
+    found = beats(
+        beat(1, [(2, 4_000, 10**6)], step_us=700),
+        beat(2, [(3, 15_000, 10**5)], step_us=400),
+        beat(3, step_us=900),
+    )
+    nodes, links, home = connect(profiles(found), found)
+    shape = ModelShape(bytes_=(1,) * 4, work=(10, 20, 30, 40), out_bytes=(640, 640, 640, 4))
+    measured = Costs(shape, tuple(nodes), links, Ends(region=home)).seconds((0, 1, 1, 2))
+    steps, computing, there_and_back, moving = 0.002, 100 / 10.0, 2 * 0.019, 640 / 1e6 + 640 / 1e5
+    assert measured == pytest.approx(steps + computing + there_and_back + moving)
+
+
 def test_what_is_said_of_strangers_and_of_oneself_is_passed_over():
     found = beats(beat(1, [(1, 1, 1), (77, 1, 1)]), beat(2))
     nodes, links, _ = connect(profiles(found), found)
@@ -73,6 +86,16 @@ def test_every_node_is_asked_about_every_other_in_time():
     assert known == {1, 2, 4, 5, 6, 7}
     assert len(to_probe(found, 3, 9)) == 1, "what is known is looked at again, one peer at a time"
     assert to_probe(beats(beat(1)), 1, 0) == []
+
+
+def test_what_is_known_is_not_measured_again_beside_work():
+    known = [(i, 1, 1) for i in (1, 2, 3)]
+    at_rest, at_work = beat(1, known), beat(2, known, busy=1)
+    found = beats(at_rest, at_work, beat(3, known))
+    assert {dict(to_probe(found, 1, turn)).keys() == {3} for turn in range(4)} == {True}
+    assert to_probe(found, 2, 0) == []
+    new = beats(at_rest, beat(2, known, busy=1), beat(4, busy=1))
+    assert dict(to_probe(new, 2, 0)) == {4: "h:4"}, "a new node must be known before it can be placed"
 
 
 def test_fairness_is_by_speed_and_stake():

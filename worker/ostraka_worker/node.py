@@ -42,6 +42,7 @@ from ostraka_worker.archive import Archive
 from ostraka_worker.attest import Identity, attest
 from ostraka_worker.faults import Fault
 from ostraka_worker.lead import Lead
+from ostraka_worker.pace import Pace
 from ostraka_worker.records import Record, Records
 from ostraka_worker.sessions import MAX_CAPACITY, Runner, Session, StageLike
 
@@ -79,24 +80,27 @@ class Node:
         self._locks: Remembered[tuple[bytes, int], int] = Remembered(LOCK_S)
         self._free: Remembered[int, int] = Remembered(FREE_S)
         self._operator = ""
+        self.trial = Pace(1.0, 0.0)  # before its blocks have shown more
+        self._shown: Pace | None = None  # by blocks that it held before
 
     def serve_stage(self, stage: StageLike, model_id: bytes) -> None:
+        self._shown = self._shows()
         self.model_id, self.borders = model_id, len(stage.manifest.blocks) + 1
         self._runner, self._position_bytes = Runner(stage, self._executor), stage.position_bytes
 
     @property
-    def speed(self) -> float | None:
-        """Multiply–adds per second that its blocks have shown; None before they have."""
-        return self._runner.speed if self._runner else None
+    def pace(self) -> Pace:
+        """What its blocks have shown, those it has or the ones before, else what its trial did."""
+        return self._shows() or self.trial
 
-    @property
-    def step_s(self) -> float:
-        """Seconds that a step takes here beside its blocks."""
-        return self._runner.step_s if self._runner else 0.0
+    def _shows(self) -> Pace | None:
+        found = self._runner.shown(self._shown or self.trial, self.trial.step_s) if self._runner else None
+        return found or self._shown
 
     def stop_serving(self) -> None:
         """Gives the weights back. Sessions are refused until the next `serve_stage`; there must be none."""
         assert not self._sessions
+        self._shown = self._shows()
         self.model_id, self._runner = None, None
 
     @property

@@ -38,7 +38,7 @@ from ostraka_worker.kernels.gemm import Kernel
 from ostraka_worker.kernels.probe import pick_kernel
 from ostraka_worker.lead import Lead
 from ostraka_worker.links import Prober
-from ostraka_worker.measure import measure_speed
+from ostraka_worker.measure import Trial
 from ostraka_worker.node import Node
 from ostraka_worker.possession import Responder
 from ostraka_worker.records import Records
@@ -70,7 +70,7 @@ class Service:
     kernel: Kernel
     node_id: NodeId
     node: Node
-    speed: float
+    trial: Trial
     responder: Responder
     attendant: Attendant
     endpoint: str = ""
@@ -108,8 +108,9 @@ class Service:
             store = CachedStore(store, config.state / "blocks", config.cache_bytes)
         responder = Responder(market, sender, store, node_id, fault)
         attendant = attend(config, market, sender, store, kernel, records, node_id, fault)
-        speed = measure_speed(kernel)
-        return Service(config, key, market, sender, store, kernel, node_id, node, speed, responder, attendant)
+        trial = Trial(kernel)
+        node.trial = trial.sample()
+        return Service(config, key, market, sender, store, kernel, node_id, node, trial, responder, attendant)
 
     # ── blocks ──
 
@@ -194,13 +195,14 @@ class Service:
     def heartbeat(self) -> bytes:
         span = [self.span[0].hex(), self.span[1].start, self.span[1].stop] if self.span else None
         # Floats have no canonical form, and none is needed: whole multiply–adds per second.
+        pace = self.node.pace
         return canonical_json(
             {
                 "node_id": self.node_id,
                 "endpoint": self.endpoint,
                 "memory_bytes": self.config.memory_bytes,
-                "speed": int(self.node.speed or self.speed),  # what its blocks have shown, before that the start-up's
-                "step_us": round(self.node.step_s * 1e6),
+                "speed": max(int(pace.speed), 1),
+                "step_us": round(pace.step_s * 1e6),
                 "time": int(time.time()),
                 "span": span,
                 "kernel": self.kernel.name,
@@ -256,6 +258,8 @@ class Service:
                 pause = self.config.heartbeat_s
                 try:
                     await self.node.reap(asyncio.get_running_loop().time() - SESSION_IDLE_S)
+                    if self.trial.wants and not self.node.busy:
+                        self.node.trial = await asyncio.to_thread(self.trial.sample)
                     reply = await self.beat(http, herald)
                     self.prober.look_at([(int(node), str(endpoint)) for node, endpoint in reply.get("probe", [])])
                     self.follow(reply["placement"])

@@ -35,6 +35,7 @@ from ostraka.wire.session import SessionState
 from ostraka.wire.tensor_input import TensorTerms
 from ostraka_worker.drive import DigestLog
 from ostraka_worker.faults import Fault
+from ostraka_worker.pace import Pace, usual
 
 STEP_TIMEOUT_S = 120.0
 MAX_CAPACITY = 1 << 16  # positions of a session, whatever the model allows
@@ -118,21 +119,18 @@ class Runner:
         # Inferences of unlike sizes say nothing of speed: the manifest's work is that of the largest.
         self._measures = not getattr(stage.manifest.arch, "dims", None)
 
-    @property
-    def speed(self) -> float | None:
-        """Multiply–adds per second in the blocks, of the last few positions that came alone (their median).
+    def shown(self, before: Pace, cold_s: float) -> Pace | None:
+        """The pace of the last few positions that came alone; None before a handful have.
 
-        None before a handful have, and for a span of next to no work, which says nothing about others.
+        `cold_s` of a step in the blocks is not for their work. Besides it a step takes unpacking, digests, a change of threads. A span of
+        next to no work says nothing of others: the speed remains that of `before`.
         """
-        work = self.stage.manifest.work_of(BlockSpan(self.stage.start, self.stage.stop))
-        if len(self._steps) < STEPS_NEEDED or work < LEAST_WORK:
+        if len(self._steps) < STEPS_NEEDED:
             return None
-        return float(work / np.median([computing for computing, _ in self._steps]))
-
-    @property
-    def step_s(self) -> float:
-        """Seconds that such a position took here beside its blocks, however many these are: unpacking, digests, a change of threads."""
-        return float(np.median([besides for _, besides in self._steps])) if self._steps else 0.0
+        computing, besides = (usual(column) for column in zip(*self._steps, strict=True))
+        work = self.stage.manifest.work_of(BlockSpan(self.stage.start, self.stage.stop))
+        speed = work / max(computing - cold_s, computing / 2) if work >= LEAST_WORK else before.speed
+        return Pace(speed, besides + cold_s)
 
     async def step(
         self, session: Session, position: int, tokens: Sequence[int] | None, rows: Rows | None, sample_from: int

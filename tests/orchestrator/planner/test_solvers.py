@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ostraka.types import NodeId
-from ostraka_orchestrator.planner import Costs, Ends, Links, ModelShape, NodeProfile, least_latency, most_throughput
+from ostraka_orchestrator.planner import (
+    Costs,
+    Ends,
+    Links,
+    ModelShape,
+    NodeProfile,
+    Weights,
+    least_latency,
+    most_throughput,
+)
 from ostraka_orchestrator.planner.baselines import alone, edgeshard, even, greedy
 from ostraka_orchestrator.planner.beam import Beam
 from ostraka_orchestrator.planner.chain import rest_costs
@@ -34,7 +43,8 @@ def costs(draw, most_blocks=5, most_nodes=4):
     latency = np.array(draw(numbers), dtype=float).reshape(regions, regions)
     links = Links(latency, 1.0 + np.array(draw(numbers), dtype=float).reshape(regions, regions))
     pinned = draw(st.none() | st.integers(0, count - 1))
-    return Costs(shape, nodes, links, Ends(draw(st.integers(0, regions - 1)), pinned))
+    weights = Weights(hop_s=draw(st.sampled_from([0.0, 0.5, 3.0])))  # what every change of node costs beside its link
+    return Costs(shape, nodes, links, Ends(draw(st.integers(0, regions - 1)), pinned), weights)
 
 
 def brute_force(costs, value, whole):
