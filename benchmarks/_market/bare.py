@@ -9,7 +9,6 @@ import http.client
 import json
 import socket
 import time
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,6 @@ import rlp
 from hexbytes import HexBytes
 from web3 import Web3
 
-from benchmarks._market import relay
-from benchmarks._market.load import start_relay
 from ostraka.chain.rpc import answers, connect
 from ostraka.devnet.chains import chain_command
 from ostraka.devnet.processes import Processes, free_port
@@ -47,7 +44,6 @@ class Bare:
 
     seconds: float
     cpu_s: float
-    calls: Counter[str]  # by method
 
 
 def read_history(web3: Web3, first_timed: int, last: int) -> History:
@@ -89,17 +85,17 @@ def _number(value: Any) -> int:
 
 
 def send_bare(kind: ChainKind, folder: Path, history: History) -> Bare:
-    """Sends them one after the other, over the same kind of relay.
+    """Sends them one after the other.
 
     Raises `RuntimeError` for one that the chain does not take as before.
     """
     processes = Processes(folder / "logs")
-    port, before = free_port(), free_port()
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
     try:
         child = processes.start("bare-chain", chain_command(kind, port, folder))
-        child.wait_until(lambda: answers(f"http://127.0.0.1:{port}"), 60.0)
-        url = start_relay(processes, before, port)
-        connection = http.client.HTTPConnection("127.0.0.1", before, timeout=60)
+        child.wait_until(lambda: answers(url), 60.0)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         connection.connect()
         connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else each request waits 40 ms
         for transactions in history.blocks[: history.first_timed]:
@@ -107,11 +103,11 @@ def send_bare(kind: ChainKind, folder: Path, history: History) -> Bare:
                 _ask(connection, "evm_mine", [])
             for transaction in transactions:
                 _send(connection, transaction, history)
-        began, used, asked = time.monotonic(), _cpu(child.pid), relay.counts(before)
+        began, used = time.monotonic(), _cpu(child.pid)
         for transactions in history.blocks[history.first_timed :]:
             for transaction in transactions:
                 _send(connection, transaction, history)
-        found = Bare(time.monotonic() - began, _cpu(child.pid) - used, relay.counts(before) - asked)
+        found = Bare(time.monotonic() - began, _cpu(child.pid) - used)
         connection.close()
         _check(connect(url), history)
         return found

@@ -1,6 +1,7 @@
 """Load on a network that is up: jobs from a fixed number of threads, each waiting for its verified answer.
 
 What is measured lies between a warm-up and a cool-down, while all threads are busy and every kind of call is known to every program.
+What the chain is asked is counted by a relay before it, on request only: a relay takes CPU that the market lacks where cores are few.
 """
 
 from __future__ import annotations
@@ -21,29 +22,37 @@ from ostraka.devnet.processes import Processes, free_port, python
 from ostraka.devnet.spec import ACCOUNTS
 from ostraka.types import OSTR
 
-THREADS = 16
+# A job waits for most of its life: for the chain block after its submission, for other replicas, for looks by the clock. Fewer in flight
+# would measure how long that is. More than the tasks and nodes take at once wait in line, which is what a market at its limit is like.
+THREADS = 48
 REPORT_EVERY = 100
-UNCOUNTED = 3 * THREADS  # jobs before what is measured, and as many after it
+UNCOUNTED = 2 * THREADS  # jobs before what is measured, and as many after it
 DEADLINE_S = 36_000.0  # far away: the same submissions are sent again to another chain afterwards
 ORCHESTRATOR_PARTS = ("orchestrator", "tasks-chain", "tasks-replicas")
 
 
 class CountedDevnet(Devnet):
-    """Its programs reach the chain through a relay that counts what they ask."""
+    """On request its programs reach the chain through a relay that counts what they ask."""
 
-    relay_port = 0
+    counts_calls = False
+    relay_port = 0  # 0 without a relay
 
     def _start_chain(self) -> None:
         super()._start_chain()
-        self.relay_port = free_port()
-        self.chain_url = start_relay(self.processes, self.relay_port, int(self.chain_url.rpartition(":")[2]))
+        if self.counts_calls:
+            self.relay_port = start_relay(self.processes, int(self.chain_url.rpartition(":")[2]))
+            self.chain_url = f"http://127.0.0.1:{self.relay_port}"
+
+    def calls(self) -> Counter[str]:
+        return relay.counts(self.relay_port) if self.relay_port else Counter()
 
 
-def start_relay(processes: Processes, port: int, target: int) -> str:
-    """Returns its URL once it answers."""
+def start_relay(processes: Processes, target: int) -> int:
+    """Returns its port once it answers."""
+    port = free_port()
     command = python("benchmarks._market.relay", "--port", str(port), "--target", str(target))
     processes.start("relay", command).wait_until(lambda: _listens(port), 20.0)
-    return f"http://127.0.0.1:{port}"
+    return port
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,7 @@ class Moment:
     at: float
     block: int
     cpu_s: dict[str, float]  # by part
-    calls: Counter[str]  # by method
+    calls: Counter[str]  # by method; empty where they are not counted
 
 
 @dataclass(frozen=True)
@@ -95,7 +104,7 @@ def run_load(network: CountedDevnet, model: str, jobs: int, threads: int = THREA
         _prepare(client)
 
         def moment(at: float) -> Moment:
-            return Moment(at, client.market.block_number(), cpu_seconds(network), relay.counts(network.relay_port))
+            return Moment(at, client.market.block_number(), cpu_seconds(network), network.calls())
 
         def work() -> None:
             while True:

@@ -16,9 +16,7 @@ from ostraka.devnet.processes import free_port
 
 @pytest.fixture
 def port(processes, chain_url):
-    port = free_port()
-    start_relay(processes, port, int(chain_url.rpartition(":")[2]))
-    return port
+    return start_relay(processes, int(chain_url.rpartition(":")[2]))
 
 
 def body(method):
@@ -47,8 +45,7 @@ def test_a_name_cut_in_two_is_counted_once(port):
 
 
 def test_where_there_is_no_chain_the_connection_ends(processes):
-    port = free_port()
-    start_relay(processes, port, free_port())
+    port = start_relay(processes, free_port())
     with socket.create_connection(("127.0.0.1", port), 10) as asked:
         asked.sendall(body("eth_chainId"))
         assert asked.recv(10) == b""
