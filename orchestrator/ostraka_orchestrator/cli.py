@@ -100,7 +100,7 @@ def tasks(
     key: KeyOption,
     queue: QueueOption,
     profile: ProfileOption = None,
-    threads: Annotated[int, typer.Option(help="Tasks at once; a replica is streamed by one.")] = 8,
+    threads: Annotated[int, typer.Option(help="Tasks at once; a replica is streamed by one.")] = 32,
     only: Annotated[
         Only | None, typer.Option(help="One kind: chain (match, settle, blame) or replicas. By default both.")
     ] = None,

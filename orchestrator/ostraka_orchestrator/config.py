@@ -23,7 +23,9 @@ class OrchestratorConfig:
     reorg_depth: int = 64  # chain blocks that can be undone without replaying from the deployment
     snapshot: Path | None = None  # file that saves a restart the replay of all events; losing it costs time only
     snapshot_s: float = 60.0  # between two of them; raise it where a long history makes them large
-    task_threads: int = 8  # replicas that are streamed at once
+    task_threads: int = (
+        32  # replicas that are streamed at once; their threads wait for nodes and for the chain most of the time
+    )
     heartbeat_ttl_s: int = 15  # a node that is silent for longer gets no work
     settle_placement_s: float = 2.0  # wait this long for more newcomers before placing them: more to choose from
     rebalance_s: float = 30.0  # between looks whether nodes should move; lower it where nodes come and go by the minute

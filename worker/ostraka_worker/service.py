@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,6 +46,7 @@ from ostraka_worker.records import Records
 
 log = logging.getLogger("ostraka.node")
 RETRY_S = 5.0
+WAITING = 64  # threads, which wait for the chain: asyncio would have a handful where cores are few
 SESSION_IDLE_S = 300.0  # longer than any stage waits for a step
 
 
@@ -275,6 +277,7 @@ class Service:
 
 async def serve(config: WorkerConfig) -> None:
     """Runs until SIGTERM or SIGINT."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(WAITING, thread_name_prefix="waiting"))
     service = await asyncio.to_thread(Service.open, config)
     host, _, port = config.listen.rpartition(":")
     if not host or not port.isdigit():

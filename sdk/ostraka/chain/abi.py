@@ -6,9 +6,9 @@ Here each function's types are worked out once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from eth_abi.abi import decode, encode
@@ -102,4 +102,24 @@ def plain(entry: dict[str, Any], value: Any) -> Any:
         return [plain(item, v) for v in value]
     if kind == "tuple":
         return tuple(plain(c, v) for c, v in zip(entry["components"], value, strict=True))
-    return Web3.to_checksum_address(value) if kind == "address" else value
+    return checksummed(value) if kind == "address" else value
+
+
+@lru_cache(maxsize=4_096)
+def checksummed(address: str) -> str:
+    """With its checksum, which costs a hash: a market speaks of few addresses, and of each all the time."""
+    return str(Web3.to_checksum_address(address))
+
+
+def word(kind: str) -> Callable[[bytes], Any] | None:
+    """What turns the 32 bytes of such a value into ours, without eth-abi's many steps; None for what is not one word."""
+    if kind == "address":
+        return lambda raw: checksummed("0x" + raw[12:].hex())
+    if kind == "bool":
+        return lambda raw: raw[31] != 0
+    if kind.startswith("uint") and not kind.endswith("]"):
+        return lambda raw: int.from_bytes(raw, "big")
+    if kind.startswith("bytes") and kind[5:].isdigit():
+        size = int(kind[5:])
+        return lambda raw: raw[:size]
+    return None

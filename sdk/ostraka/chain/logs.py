@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -12,7 +12,7 @@ from eth_abi.abi import decode
 from eth_utils.abi import event_abi_to_log_topic
 from web3 import Web3
 
-from ostraka.chain.abi import abi_type, plain
+from ostraka.chain.abi import abi_type, plain, word
 from ostraka.chain.artifacts import CONTRACTS, artifact
 from ostraka.chain.deployment import Deployment
 from ostraka.chain.events import CLASSES, Event, snake
@@ -29,6 +29,25 @@ class _Shape:
     indexed: tuple[tuple[str, dict[str, Any]], ...]
     data: tuple[tuple[str, dict[str, Any]], ...]
     known: frozenset[str]
+    # How to read each where all are words of 32 bytes, one after the other: (field, reader). None where one is not.
+    words: tuple[tuple[str, Callable[[bytes], Any]], ...] | None
+
+    def values(self, topics: Sequence[bytes], data: bytes) -> dict[str, Any]:
+        """By field. Raises `ValueError`, or what eth-abi raises, for a log that is not of this event."""
+        if self.words is None:
+            return self._any_values(topics, data)
+        told = b"".join(topics[1:]) + data
+        if len(told) != 32 * len(self.words):
+            raise ValueError(f"log of {self.cls.__name__}: {len(told)} bytes, want {32 * len(self.words)}")
+        return {name: read(told[32 * at : 32 * at + 32]) for at, (name, read) in enumerate(self.words)}
+
+    def _any_values(self, topics: Sequence[bytes], data: bytes) -> dict[str, Any]:
+        values = {
+            name: plain(entry, decode([entry["type"]], topic)[0])
+            for (name, entry), topic in zip(self.indexed, topics[1:], strict=True)
+        }
+        told = decode([abi_type(entry) for _, entry in self.data], data)
+        return values | {name: plain(entry, value) for (name, entry), value in zip(self.data, told, strict=True)}
 
 
 @cache
@@ -40,11 +59,15 @@ def _by_topic() -> dict[bytes, _Shape]:
             if entry["type"] == "event" and entry["name"] in CLASSES:
                 cls = CLASSES[entry["name"]]
                 fields = [(snake(i["name"]), i) for i in entry["inputs"]]
+                indexed = tuple((name, i) for name, i in fields if i["indexed"])
+                data = tuple((name, i) for name, i in fields if not i["indexed"])
+                words = [(name, read) for name, i in indexed + data if (read := word(i["type"]))]
                 found[bytes(event_abi_to_log_topic(entry))] = _Shape(
                     cls,
-                    tuple((name, i) for name, i in fields if i["indexed"]),
-                    tuple((name, i) for name, i in fields if not i["indexed"]),
+                    indexed,
+                    data,
                     frozenset(f.name for f in dataclasses.fields(cls)) - _PLACE,
+                    tuple(words) if len(words) == len(fields) else None,
                 )
     return found
 
@@ -57,12 +80,7 @@ def decode_logs(logs: Iterable[Any]) -> list[Event]:
         shape = _by_topic().get(topics[0]) if topics else None
         if shape is None:
             continue
-        values = {
-            name: plain(entry, decode([entry["type"]], topic)[0])
-            for (name, entry), topic in zip(shape.indexed, topics[1:], strict=True)
-        }
-        told = decode([abi_type(entry) for _, entry in shape.data], _bytes(log["data"]))
-        values |= {name: plain(entry, value) for (name, entry), value in zip(shape.data, told, strict=True)}
+        values = shape.values(topics, _bytes(log["data"]))
         found.append(
             shape.cls(
                 block_number=_number(log["blockNumber"]),

@@ -17,7 +17,7 @@ from web3.types import RPCEndpoint, RPCResponse
 from ostraka.errors import ChainUnreachable
 
 RETRY_S = (0.0, 0.125, 0.25, 0.5, 1.0)  # pauses before asking again: the first is for a connection that went stale
-CONNECTIONS = 32
+CONNECTIONS = 128  # kept: as many threads of a busy program may ask at once
 
 
 class Refused(Web3RPCError):

@@ -8,6 +8,7 @@ import pytest
 
 from ostraka.chain.artifacts import CONTRACTS, artifact, error_signatures
 from ostraka.chain.events import CLASSES, Event, snake
+from ostraka.chain.logs import _by_topic
 from ostraka.chain.plan import adjudication_rules, market_params, possession_terms
 from ostraka.params import PRESETS
 from ostraka.types import OSTR, JobState, NodeStatus
@@ -128,3 +129,32 @@ def test_enums_count_as_the_contracts_do():
 def test_no_two_custom_errors_share_a_selector():
     names = {e["name"] for name in CONTRACTS for e in artifact(name)["abi"] if e["type"] == "error"}
     assert len({e["name"] for e in error_signatures().values()}) == len(names)
+
+
+SHAPES = list(_by_topic().items())
+
+
+@pytest.mark.parametrize(("topic", "shape"), [pytest.param(t, s, id=s.cls.__name__) for t, s in SHAPES])
+def test_words_are_read_as_eth_abi_reads_them(topic, shape):
+    """Of largest values, too: all bits of each type set."""
+    if shape.words is None:
+        assert any(
+            entry["type"].startswith(("string", "tuple")) or entry["type"].endswith("]") for _, entry in shape.data
+        )
+        return
+    for fill in (b"\x01", b"\xff"):
+        words = [fitting(entry["type"], fill) for _, entry in (*shape.indexed, *shape.data)]
+        topics, data = [topic, *words[: len(shape.indexed)]], b"".join(words[len(shape.indexed) :])
+        assert shape.values(topics, data) == shape._any_values(topics, data)
+        with pytest.raises(ValueError, match="want"):
+            shape.values(topics, data + bytes(32))
+
+
+def fitting(kind, fill):
+    """A word with as many bytes of `fill` as the type has room for; a truth is one bit."""
+    if kind == "bool":
+        return bytes(31) + b"\x01"
+    if kind.startswith("bytes"):
+        return (fill * int(kind[5:])).ljust(32, b"\0")
+    size = 20 if kind == "address" else int(kind[4:]) // 8
+    return (fill * size).rjust(32, b"\0")
