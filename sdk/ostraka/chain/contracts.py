@@ -15,6 +15,7 @@ from ostraka.chain.logs import fetch
 from ostraka.chain.rpc import Refused, ask
 from ostraka.chain.views import Head
 from ostraka.crypto.eip712 import Domain
+from ostraka.errors import ChainUnreachable
 
 
 class Contracts:
@@ -48,8 +49,17 @@ class Contracts:
         return self.head().time
 
     def head(self) -> Head:
-        """The newest chain block, in one request."""
-        block = ask(self.web3, "eth_getBlockByNumber", "latest", False)
+        """The newest chain block whose events can be read.
+
+        It is asked for by its number: as the latest, Ganache tells of a chain block some moments before its events are in its database,
+        and one that was read too early would never be read again. Raises `ChainUnreachable` where no such chain block is to be had.
+        """
+        number = self.block_number()
+        block = self._block(number) or self._block(number - 1)
+        if not block:
+            raise ChainUnreachable(
+                f"chain: the node counts {number} chain blocks, and has neither the last nor the one before"
+            )
         return Head(int(block["number"], 16), bytes.fromhex(block["hash"][2:]), int(block["timestamp"], 16))
 
     def block_time(self, number: int) -> int:
@@ -58,11 +68,15 @@ class Contracts:
 
     def block_hash(self, number: int) -> bytes | None:
         """None while there is no such chain block yet."""
-        try:
-            block = ask(self.web3, "eth_getBlockByNumber", hex(number), False)
-        except Refused:  # some nodes say so instead of answering with nothing
-            return None
+        block = self._block(number)
         return bytes.fromhex(block["hash"][2:]) if block else None
+
+    def _block(self, number: int) -> dict[str, Any] | None:
+        try:
+            found: dict[str, Any] | None = ask(self.web3, "eth_getBlockByNumber", hex(number), False)
+            return found
+        except Refused:  # some nodes say that there is none by an error
+            return None
 
     def events(self, first: int, last: int, kinds: Sequence[type[ev.Event]] = ()) -> list[ev.Event]:
         """What the deployment's contracts said in chain blocks `first` … `last`, both included; of some kinds only where asked."""
