@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
-import urllib3
+from urllib3.util import wait_for_read
 from web3 import HTTPProvider, Web3
 from web3.exceptions import Web3Exception, Web3RPCError
 from web3.types import RPCEndpoint, RPCResponse
@@ -37,8 +39,9 @@ class Provider(HTTPProvider):
 
     def __init__(self, url: str, timeout_s: float) -> None:
         super().__init__(url, request_kwargs={"timeout": timeout_s})
-        self._url = url
-        self._pool = urllib3.PoolManager(maxsize=CONNECTIONS, timeout=urllib3.Timeout(timeout_s), retries=False)
+        self._url, self._timeout_s = url, timeout_s
+        self._place = urlsplit(url)
+        self._idle: list[HTTPConnection] = []
 
     def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
         """Raises `ChainUnreachable`."""
@@ -46,18 +49,46 @@ class Provider(HTTPProvider):
         pauses = () if method.startswith("eth_send") else RETRY_S
         for pause in (*pauses, None):
             try:
-                answer = self._pool.request("POST", self._url, body=body, headers={"content-type": "application/json"})
-                if answer.status < 300:
-                    reply: RPCResponse = json.loads(answer.data)
+                status, data = self._post(body)
+                if status < 300:
+                    reply: RPCResponse = json.loads(data)
                     return reply
-                problem: Exception | str = f"HTTP {answer.status}"
-            except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+                problem: Exception | str = f"HTTP {status}"
+            except (HTTPException, OSError, ValueError) as error:
                 problem = error
             if pause is not None:
                 time.sleep(pause)
         raise ChainUnreachable(
             f"chain: no JSON-RPC node answers at {self._url} ({problem}); start one or correct chain.url"
         )
+
+    def _post(self, body: bytes) -> tuple[int, bytes]:
+        """Status and body of the answer. The connection is kept unless something goes wrong."""
+        connection = self._connection()
+        try:
+            place = (self._place.path or "/") + (f"?{self._place.query}" if self._place.query else "")
+            connection.request("POST", place, body, {"content-type": "application/json"})
+            answer = connection.getresponse()
+            data = answer.read()
+        except BaseException:
+            connection.close()
+            raise
+        if len(self._idle) < CONNECTIONS:
+            self._idle.append(connection)
+        else:
+            connection.close()
+        return answer.status, data
+
+    def _connection(self) -> HTTPConnection:
+        """A kept one, unless the other end has hung up meanwhile; it opens itself where it is new."""
+        with suppress(IndexError):  # threads share them
+            while True:
+                kept = self._idle.pop()
+                if kept.sock is None or not wait_for_read(kept.sock, 0.0):
+                    return kept
+                kept.close()
+        kind = HTTPSConnection if self._place.scheme == "https" else HTTPConnection
+        return kind(str(self._place.hostname), self._place.port, timeout=self._timeout_s)
 
 
 def _plain(value: Any) -> Any:
