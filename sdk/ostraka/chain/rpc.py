@@ -20,6 +20,9 @@ from ostraka.errors import ChainUnreachable
 
 RETRY_S = (0.0, 0.125, 0.25, 0.5, 1.0)  # pauses before asking again: the first is for a connection that went stale
 CONNECTIONS = 128  # kept: as many threads of a busy program may ask at once
+# For a first answer to a simulation, then twice as long: Ganache never answers one that met a chain block being mined, and all other
+# transactions of the key wait meanwhile.
+SIMULATION_S = 2.0
 
 
 class Refused(Web3RPCError):
@@ -47,25 +50,30 @@ class Provider(HTTPProvider):
         """Raises `ChainUnreachable`."""
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}, default=_plain).encode()
         pauses = () if method.startswith("eth_send") else RETRY_S
+        wait_s = SIMULATION_S if method == "eth_estimateGas" else self._timeout_s
         for pause in (*pauses, None):
             try:
-                status, data = self._post(body)
+                status, data = self._post(body, min(wait_s, self._timeout_s))
                 if status < 300:
                     reply: RPCResponse = json.loads(data)
                     return reply
                 problem: Exception | str = f"HTTP {status}"
             except (HTTPException, OSError, ValueError) as error:
                 problem = error
+            wait_s *= 2
             if pause is not None:
                 time.sleep(pause)
         raise ChainUnreachable(
             f"chain: no JSON-RPC node answers at {self._url} ({problem}); start one or correct chain.url"
         )
 
-    def _post(self, body: bytes) -> tuple[int, bytes]:
+    def _post(self, body: bytes, wait_s: float) -> tuple[int, bytes]:
         """Status and body of the answer. The connection is kept unless something goes wrong."""
         connection = self._connection()
+        connection.timeout = wait_s
         try:
+            if connection.sock is not None:
+                connection.sock.settimeout(wait_s)
             place = (self._place.path or "/") + (f"?{self._place.query}" if self._place.query else "")
             connection.request("POST", place, body, {"content-type": "application/json"})
             answer = connection.getresponse()
@@ -88,7 +96,7 @@ class Provider(HTTPProvider):
                     return kept
                 kept.close()
         kind = HTTPSConnection if self._place.scheme == "https" else HTTPConnection
-        return kind(str(self._place.hostname), self._place.port, timeout=self._timeout_s)
+        return kind(str(self._place.hostname), self._place.port)
 
 
 def _plain(value: Any) -> Any:
