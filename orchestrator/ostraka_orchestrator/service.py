@@ -51,7 +51,7 @@ RUN_AGAIN_S = 5  # a replica that nobody runs is handed out again after so long
 TIDY_S, TIDY_JOBS = 10.0, 1_000
 TURN_S = 2.0  # how long it is remembered whose turn it is
 ROUTES_AGAIN_S = 3  # between looks for other nodes to run a silent replica
-REST, MOST_REST_S = 4.0, 1.0  # times what the last look took, and seconds
+REST, MOST_REST_S = 10.0, 1.0  # times what the last look took, and seconds
 ASK_AGAIN_S = 1  # a command whose effect has not shown by then is put in the queue again
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from ostraka.chain import Market, Sender
 from ostraka.chain.heads import Heads
+from ostraka.chain.job_log import FRESH_S
 from ostraka.chain.transactions import Mined
 from ostraka.crypto.eip712 import check_signer, commitment, receipt_message, sign
 from ostraka.crypto.trace import Digests, Result
@@ -216,7 +217,8 @@ class Lead:
                     break
             except OstrakaError as error:
                 log.warning("job %d replica %d: reveal will be tried again: %s", job_id, replica, error)
-            await self._heads.after(mark, REVEAL_POLL_S)
+            # Sooner the market would only repeat what it said: its answers are good for so long.
+            await self._heads.after(mark, REVEAL_POLL_S, FRESH_S)
         self._reveals.pop((job_id, replica), None)
 
     def _try_reveal(self, job_id: int, replica: int) -> bool:

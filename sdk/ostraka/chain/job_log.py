@@ -20,7 +20,7 @@ from ostraka.types import JobState
 LOOK_BACK = 256  # chain blocks read at the start, and again after a reorganization
 KEPT = 4_096  # jobs
 FRESH_S = 0.2  # two looks within this are one
-REST, MOST_REST_S = 6.0, 1.0  # times what the last look took, and seconds: a chain that answers late has enough to do
+REST, MOST_REST_S = 20.0, 1.0  # times what the last look took, and seconds: a chain that answers late has enough to do
 
 
 class ChainView(Protocol):

@@ -121,7 +121,7 @@ def test_a_chain_that_has_not_moved_is_asked_once_and_not_at_all_within_a_moment
 
 
 def test_a_chain_that_answers_late_is_left_alone_for_longer(chain, log, monkeypatch):
-    clock, takes = [0.0], [0.1]
+    clock, takes = [0.0], [0.03]
     monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
     head = chain.head
 
@@ -139,7 +139,7 @@ def test_a_chain_that_answers_late_is_left_alone_for_longer(chain, log, monkeypa
 
     log.look()
     assert not looks_after(0.5)
-    assert looks_after(0.2)  # six times 0.1 s are over
+    assert looks_after(0.2)  # twenty times 0.03 s are over
     assert looks_after(0.0, fresh_s=0.0)  # who wants the very latest is not put off
     takes[0] = 0.01
     assert looks_after(0.7)
