@@ -87,6 +87,12 @@ class JobLog:
         rest_s = max(fresh_s, min(REST * self._took_s, MOST_REST_S)) if fresh_s > 0 else 0.0
         return time.monotonic() - self._looked_at >= rest_s
 
+    def know(self, submitted: ev.JobSubmitted) -> None:
+        """A submission that its own sender has seen mined: it need not be looked for. The next looks read it again, with all that follows."""
+        with self._lock:
+            if self._head is not None and self._head.number < submitted.block_number:
+                self._jobs.setdefault(submitted.job_id, [submitted])
+
     def events(self, job_id: int) -> list[ev.Event] | None:
         """All that was said of a job up to the last look; None where its submission is not among what is kept."""
         with self._lock:

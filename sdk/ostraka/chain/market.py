@@ -101,8 +101,11 @@ class Market(Registries, Orchestrators):
         return self._call("JobMarket", "submit", request)
 
     def submitted_id(self, mined: Mined) -> int:
-        """The number of the job that a `submit` transaction made."""
-        return next(e.job_id for e in decode_logs(mined.logs) if isinstance(e, ev.JobSubmitted))
+        """The number of the job that a `submit` transaction made. Where jobs are followed it is known from now on."""
+        submitted = next(e for e in decode_logs(mined.logs) if isinstance(e, ev.JobSubmitted))
+        if self._log is not None:
+            self._log.know(submitted)
+        return submitted.job_id
 
     def commit(
         self, assignment: Assignment, orchestrator_signature: bytes, attestations: Sequence[bytes], commitment: bytes

@@ -104,6 +104,32 @@ def test_a_job_is_followed_to_its_end(chain, log):
     assert log.facts(2) is None
 
 
+def test_a_submission_that_its_sender_knows_need_not_be_looked_for(chain, log):
+    chain.add()
+    log.look(0)
+    chain.add(submit(1), submit(2))
+    known = chain.job_logs(2, 2)[0]
+    before = len(chain.asked)
+    log.know(known)
+    assert log.facts(1).state is JobState.OPEN
+    assert log.facts(2) is None
+    assert len(chain.asked) == before
+    chain.add(commit(1, 0))
+    log.look(0)
+    log.know(known)  # late: what was read stands
+    assert log.facts(1).state is JobState.COMMITTING
+    assert len(log.events(1)) == 2
+
+
+def test_a_submission_is_not_taken_before_the_first_look(chain, log):
+    chain.add(submit(1))
+    known = chain.job_logs(1, 1)[0]
+    log.know(known)
+    assert log.facts(1) is None
+    log.look(0)
+    assert len(log.events(1)) == 1
+
+
 def test_a_second_round_has_another_deadline(chain, log):
     chain.add(submit(1), commit(1, 0), event(ev.JobReplacing, job_id=1, round=1, silent=2, deadline=700))
     log.look(0)
