@@ -88,7 +88,7 @@ class JobLog:
         return time.monotonic() - self._looked_at >= rest_s
 
     def know(self, submitted: ev.JobSubmitted) -> None:
-        """A submission that its own sender has seen mined: it need not be looked for. The next looks read it again, with all that follows."""
+        """A submission that its own sender has seen mined: it need not be looked for. The next looks read it again, with what follows."""
         with self._lock:
             if self._head is not None and self._head.number < submitted.block_number:
                 self._jobs.setdefault(submitted.job_id, [submitted])
