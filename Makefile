@@ -100,7 +100,7 @@ anvil: $(STAMP)/contracts   ## the contract tests once more, on Anvil
 	@PATH="$(CURDIR)/$(BIN):$$PATH" node tools/contracts/compile.mjs --check
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" bash tools/contracts/all.sh --anvil
 
-mutate: $(STAMP)/contracts   ## break the contracts on purpose and see whether the tests notice (an hour)
+mutate: $(STAMP)/contracts   ## break the contracts on purpose and see whether the tests notice (hours on two cores)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/contracts/mutate.py
 
 gas: $(STAMP)/contracts   ## measure gas on Ganache, write contracts/gas-snapshot.json
