@@ -17,11 +17,11 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from ostraka.chain.orchestrators import ANYBODY
 from ostraka.errors import BadFrame, BadSignature, OstrakaError, Unavailable, UnknownJob, UsageError
 from ostraka.wire.job_input import MAX_INPUT_BYTES, decode_input
-from ostraka.wire.messages import MAX_POSITIONS
+from ostraka.wire.messages import MAX_LINKS, MAX_POSITIONS
 from ostraka_orchestrator.board import PREFIX, Heartbeat
 from ostraka_orchestrator.desk import Desk
 from ostraka_orchestrator.metrics import Metrics
-from ostraka_orchestrator.roster import LINKS_TOLD, to_probe
+from ostraka_orchestrator.roster import to_probe
 from ostraka_orchestrator.state import State
 
 MAX_HEARTBEAT_BYTES = 4096
@@ -165,9 +165,9 @@ def check_heartbeat(body: bytes, signature: str, state: State, now: float) -> He
         raise BadFrame(f"heartbeat: step_us {beat.step_us} must be microseconds from 0 up to 10^8")
     if not 0 <= beat.positions_left <= MAX_POSITIONS:
         raise BadFrame(f"heartbeat: positions_left {beat.positions_left} must be from 0 to {MAX_POSITIONS}")
-    if len(beat.links) > LINKS_TOLD or not all(0 <= us < 10**8 and 0 < width < 2**50 for _, us, width in beat.links):
+    if len(beat.links) > MAX_LINKS or not all(0 <= us < 10**8 and 0 < width < 2**50 for _, us, width in beat.links):
         raise BadFrame(
-            f"heartbeat: links must be at most {LINKS_TOLD} rows of node, µs below 10^8, bytes per second above 0"
+            f"heartbeat: links must be at most {MAX_LINKS} rows of node, µs below 10^8, bytes per second above 0"
         )
     return beat
 

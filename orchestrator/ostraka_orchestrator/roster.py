@@ -11,12 +11,12 @@ from dataclasses import replace
 import numpy as np
 
 from ostraka.types import BlockSpan, NodeId
+from ostraka.wire.messages import MAX_LINKS
 from ostraka_orchestrator.board import Heartbeat
 from ostraka_orchestrator.planner import Links, NodeProfile, jain
 from ostraka_orchestrator.planner.links import regions_of
 
 PROBES_A_BEAT = 2
-LINKS_TOLD = 32  # the most that a heartbeat carries
 EACH_ITS_REGION = 64  # up to so many nodes every pair has a row of its own; larger swarms are told apart by region
 NEAR_S = 0.008  # nodes whose hop to a region's first node takes no longer belong to it
 UNKNOWN = (0.100, 1.25e6)  # a hop over a link that nobody has measured: 50 ms each way, 10 Mbit/s
@@ -64,7 +64,7 @@ def to_probe(beats: Mapping[int, Heartbeat], node_id: int, turn: int) -> list[tu
     peers = [i for i in sorted(beats) if i != node_id]
     own = beats.get(node_id)
     known = {peer for peer, _, _ in own.links} if own else set()
-    news = [i for i in peers if i not in known] if len(known) < LINKS_TOLD else []
+    news = [i for i in peers if i not in known] if len(known) < MAX_LINKS else []
     among = news or [i for i in peers if not beats[i].busy and not (own and own.busy)]
     first = (turn + node_id) * PROBES_A_BEAT  # nodes begin at unlike peers
     count = min(PROBES_A_BEAT, len(among)) if news else min(1, len(among))

@@ -17,7 +17,7 @@ from statistics import median
 
 from ostraka.errors import OstrakaError
 from ostraka.wire.grpc_transport import Peer
-from ostraka.wire.messages import Ack, Probe
+from ostraka.wire.messages import MAX_LINKS, Ack, Probe
 
 log = logging.getLogger("ostraka.node")
 PINGS, PAUSE_S = 5, 0.02
@@ -26,7 +26,6 @@ PAYLOADS = tuple(1 << k for k in range(14, 19))  # the next one only where the o
 TELLS_S = 0.03
 RESTS = 19  # times as long as it has measured: a twentieth of the time at most
 TIMEOUT_S = 20.0
-MAX_KEPT = 32  # the rows that a heartbeat may carry
 WIDEST_BYTES_PER_S = 1 << 40  # where the payload took no time that a clock could see
 
 
@@ -76,7 +75,7 @@ class Prober:
 
     def look_at(self, peers: Sequence[tuple[int, str]]) -> None:
         """Begins to measure unless it is at it (probes beside probes would measure each other), or rests and lacks nothing."""
-        lacks = len(self.links) < MAX_KEPT and any(node not in self.links for node, _ in peers)
+        lacks = len(self.links) < MAX_LINKS and any(node not in self.links for node, _ in peers)
         if not peers or (self._running is not None and not self._running.done()):
             return
         if lacks or time.monotonic() >= self._rests_until:
@@ -89,11 +88,11 @@ class Prober:
                 found = await probe(endpoint)
             except OstrakaError as error:
                 log.info("link to node %d: %s", node, error)
-                self.links.pop(node, None)
-            else:
-                self.links.pop(node, None)  # the newest stands last
-                self.links[node] = found
-        while len(self.links) > MAX_KEPT:
+                found = None
+            self.links.pop(node, None)
+            if found is not None:
+                self.links[node] = found  # the newest stands last
+        while len(self.links) > MAX_LINKS:
             del self.links[next(iter(self.links))]
         ended = time.monotonic()
         self._rests_until = ended + RESTS * (ended - began)

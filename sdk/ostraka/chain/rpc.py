@@ -44,6 +44,7 @@ class Provider(HTTPProvider):
         super().__init__(url, request_kwargs={"timeout": timeout_s})
         self._url, self._timeout_s = url, timeout_s
         self._place = urlsplit(url)
+        self._target = (self._place.path or "/") + (f"?{self._place.query}" if self._place.query else "")
         self._idle: list[HTTPConnection] = []
 
     def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
@@ -74,8 +75,7 @@ class Provider(HTTPProvider):
         try:
             if connection.sock is not None:
                 connection.sock.settimeout(wait_s)
-            place = (self._place.path or "/") + (f"?{self._place.query}" if self._place.query else "")
-            connection.request("POST", place, body, {"content-type": "application/json"})
+            connection.request("POST", self._target, body, {"content-type": "application/json"})
             answer = connection.getresponse()
             data = answer.read()
         except BaseException:

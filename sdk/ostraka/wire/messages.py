@@ -17,6 +17,7 @@ from ostraka.types import Assignment, JobId, NodeId, Stage
 MAX_MESSAGE_BYTES = 64 << 20
 MAX_STAGES = 64
 MAX_POSITIONS = 1 << 20
+MAX_LINKS = 32  # rows of a heartbeat: the links that a node tells of
 
 
 class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
