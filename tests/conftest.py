@@ -16,6 +16,20 @@ from ostraka.devnet.spec import ACCOUNTS, MNEMONIC
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
+LOG_LINES = 15  # of each program, with a test that failed
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """A failed test says what the programs of its network said last: elsewhere their logs are gone by then."""
+    report = (yield).get_result()
+    if report.failed:
+        for value in getattr(item, "funcargs", {}).values():
+            running = getattr(value, "processes", value)
+            for child in running.children if isinstance(running, Processes) else ():
+                report.sections.append((f"log of {child.name}", child.log_end(LOG_LINES)))
+
+
 @pytest.fixture(scope="session")
 def processes(tmp_path_factory):
     running = Processes(tmp_path_factory.mktemp("logs"))

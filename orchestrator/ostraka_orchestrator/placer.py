@@ -25,20 +25,24 @@ class Placer:
     _since: float = 0.0
     _timings: dict[bytes, tuple[Timing, ...]] = field(default_factory=dict)
     _looked: float = float("-inf")
-    _mended: float = float("-inf")
+    _mend_at: float = 0.0
+    _heard: dict[int, tuple[float, Heartbeat]] = field(default_factory=dict)  # when a node that serves beat last
     _seen: frozenset[tuple[int, tuple[str, int, int] | None]] = frozenset()
 
     def look(self, state: State, now: float) -> None:
         """`now` is a monotonic clock's. Placing newcomers comes before moving anybody."""
         if now - self._looked < LOOK_S:
             return
+        if self._looked == float("-inf"):
+            self._mend_at = now + self.desk.config.rebalance_s  # nobody is moved before all have had time to beat
         self._looked = now
         beats = {i: b for i, b in self.desk.board.heartbeats().items() if i in state.nodes}
+        self._heard |= {i: (now, b) for i, b in beats.items() if b.span is not None}
         if not beats or not state.models:
             return
         placements = self.desk.board.placements(beats)
         if not self._newcomers(state, beats, placements, now):
-            self._mend(state, beats, placements, now)
+            self._mend(state, beats, now)
 
     def _newcomers(
         self, state: State, beats: Mapping[int, Heartbeat], placements: Mapping[int, tuple[str, int, int]], now: float
@@ -58,14 +62,20 @@ class Placer:
         self._write(state, places)
         return bool(places)
 
-    def _mend(
-        self, state: State, beats: Mapping[int, Heartbeat], placements: Mapping[int, tuple[str, int, int]], now: float
-    ) -> None:
-        """Moves nodes where the swarm has changed since the last look and is worth it."""
-        if now - self._mended < self.desk.config.rebalance_s:
+    def _mend(self, state: State, beats: Mapping[int, Heartbeat], now: float) -> None:
+        """Moves nodes where the swarm has changed since the last look and is worth it.
+
+        A node that has been silent for less than the time between two looks counts as one that serves: it is being started again, and
+        a move would take it longer than that.
+        """
+        if now < self._mend_at:
             return
-        self._mended = now
+        pause_s = self.desk.config.rebalance_s
+        self._mend_at = now + pause_s
         self._learn(state)
+        self._heard = {i: (at, b) for i, (at, b) in self._heard.items() if now - at < pause_s and i in state.nodes}
+        beats = {**{i: b for i, (_, b) in self._heard.items()}, **beats}
+        placements = self.desk.board.placements(beats)
         seen = frozenset((i, b.span) for i, b in beats.items())
         if seen == self._seen:
             return

@@ -64,7 +64,7 @@ import sys
 from ostraka import Client, load_profile
 from pathlib import Path
 with Client(load_profile(Path(sys.argv[1]), {})) as client:
-    answer = client.generate("smollm2-135m-instruct", "What is the capital of France?", replicas=3, max_tokens=12)
+    answer = client.generate("smollm2-135m-instruct", "What is the capital of France?", replicas=3, max_tokens=12, deadline_s=60)
     print("".join(answer))
     assert answer.verification.agreeing == (0, 1, 2), answer.verification
     assert all(r.valid for r in answer.receipts)

@@ -32,6 +32,7 @@ class FakeMarket:
     free: int = 10**30
     disputed: dict[tuple[int, int], SimpleNamespace] = field(default_factory=dict)  # by job and replica that lost
     refuses_commits: bool = False
+    clock: int = 0  # the chain's time
     turns: set[tuple[str, int]] = field(default_factory=set)  # (orchestrator, second of submission)
 
     def add_job(self, job_id: int, model_id: bytes, input_digest: bytes, replicas: int = 3, **changes) -> None:
@@ -61,6 +62,9 @@ class FakeMarket:
         rows = [(s.node_id, s.start, s.stop, s.work_bps) for s in assignment.stages]
         return Route(assignment.job_id, assignment.replica, rows, signature, endpoints, model_id)
 
+    def set_state(self, job_id: int, state: JobState) -> None:
+        self.jobs[job_id] = dataclasses.replace(self.job(job_id), state=state)
+
     # ── what nodes call ──
 
     def job(self, job_id: int) -> JobView:
@@ -73,7 +77,7 @@ class FakeMarket:
         return JobFacts(**{field.name: getattr(view, field.name) for field in dataclasses.fields(JobFacts)})
 
     def job_time(self) -> int:
-        return 0
+        return self.clock
 
     def block_time(self, number: int) -> int:
         return 1_000 + number

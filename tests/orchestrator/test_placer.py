@@ -151,6 +151,32 @@ def test_two_first_halves_that_go_leave_a_swarm_that_mends_itself(desk, placer):
     assert desk.board.places == before, "nobody else moves while one loads"
 
 
+def test_nodes_that_are_started_again_soon_cost_nobody_its_place(desk, placer):
+    """Whoever looks in between finds two first halves gone, which is no reason yet to make one of a second half."""
+    settled(desk, placer, 6)
+    placer.look(state(), REBALANCE_S)
+    before = dict(desk.board.places)
+    placer.look(state(), 1.5 * REBALANCE_S)
+    back = {i: desk.board.beats.pop(i) for i in [i for i, place in before.items() if place[1] == 0][:2]}
+    placer.look(state(), 2 * REBALANCE_S)
+    assert desk.board.places == before
+    desk.board.beats |= back
+    placer.look(state(), 3 * REBALANCE_S)
+    assert desk.board.places == before
+
+
+def test_an_orchestrator_that_was_just_started_moves_nobody_before_all_have_had_time_to_beat(desk, placer):
+    settled(desk, placer, 6)
+    before = dict(desk.board.places)
+    late = {i: desk.board.beats.pop(i) for i in [i for i, place in before.items() if place[1] == 0][:2]}
+    anew = Placer(desk)
+    anew.look(state(), 1_000.0)
+    desk.board.beats |= late
+    for k in range(1, 3):
+        anew.look(state(), 1_000.0 + k * REBALANCE_S)
+    assert desk.board.places == before
+
+
 def test_weights_are_learnt_from_requests_that_ran(desk, placer):
     settled(desk, placer, 2)
     desk.board.rows = [Timing(0.01 * k, 0.0, 0.002, 0.001, 1, 0.02 * k + 0.003) for k in range(1, 21)]

@@ -54,7 +54,7 @@ from ostraka_worker.engine.stage import Stage as EngineStage
 from ostraka_worker.faults import Fault
 from ostraka_worker.kernels.probe import pick_kernel
 from ostraka_worker.lead import Lead
-from ostraka_worker.node import Node
+from ostraka_worker.node import OVER_IDLE_S, SESSION_IDLE_S, Node
 from ostraka_worker.records import Record, Records
 
 MANIFEST, FILES = tiny_model()
@@ -530,9 +530,27 @@ def test_a_session_whose_lead_has_died_is_freed(tmp_path):
         await peer.call(two.open_message(), Ack, 5)
         await peer.close()
         now = asyncio.get_running_loop().time()
-        assert await two.nodes[1].reap(now - 10) == 0
+        assert await two.nodes[1].reap(now + SESSION_IDLE_S - 10) == 0
         assert two.nodes[1].busy == 1
-        assert await two.nodes[1].reap(now + 1) == 1
+        assert await two.nodes[1].reap(now + SESSION_IDLE_S + 1) == 1
+        assert two.nodes[1].busy == 0
+
+    scenario(tmp_path, play)
+
+
+@pytest.mark.parametrize("over", ["refunded", "late"])
+def test_a_session_of_a_job_that_is_over_is_freed_soon(tmp_path, over):
+    async def play(two):
+        peer = Peer(two.endpoints[1])
+        await peer.call(two.open_message(), Ack, 5)
+        await peer.close()
+        now = asyncio.get_running_loop().time()
+        if over == "late":
+            two.market.clock = two.market.job_facts(1).deadline
+        else:
+            two.market.set_state(1, JobState.FAILED)
+        assert await two.nodes[1].reap(now + OVER_IDLE_S - 1) == 0
+        assert await two.nodes[1].reap(now + OVER_IDLE_S + 1) == 1
         assert two.nodes[1].busy == 0
 
     scenario(tmp_path, play)

@@ -15,7 +15,7 @@ from ostraka.chain.job_log import JobFacts
 from ostraka.chain.orchestrators import ANYBODY
 from ostraka.chain.remember import Remembered
 from ostraka.crypto.eip712 import assignment_message, check_signer, recover
-from ostraka.errors import BadFrame, BadSignature, ConfigError, StakeTooLow, UnknownJob
+from ostraka.errors import BadFrame, BadSignature, ConfigError, OstrakaError, StakeTooLow, UnknownJob
 from ostraka.telemetry import past_span, span
 from ostraka.types import Address, Assignment, NodeId
 from ostraka.wire.grpc_transport import Peer
@@ -49,6 +49,8 @@ from ostraka_worker.sessions import MAX_CAPACITY, Runner, Session, StageLike
 MAX_SESSIONS = 64
 MAX_PROBE_BYTES = 1 << 20
 OPEN_TIMEOUT_S = 30.0
+SESSION_IDLE_S = 300.0  # longer than any stage waits for a step
+OVER_IDLE_S = 10.0  # where the job is over: its lead closes it in a moment, if it lives
 LOCK_S, FREE_S = 60.0, 2.0  # how long what a job locks, and what stake is free, are remembered
 
 
@@ -242,12 +244,27 @@ class Node:
             told["positions"] = session.outputs.length
             past_span(self.identity.domain, session.assignment.job_id, "stage", session.opened_ns, **told)
 
-    async def reap(self, before: float) -> int:
-        """Drops sessions that heard nothing since `before` (event loop's clock): their lead has died and will not close them."""
-        idle = [s for s in self._sessions.values() if s.touched < before and not s.lock.locked()]
-        for session in idle:
-            await self._drop(session)
-        return len(idle)
+    async def reap(self, now: float) -> int:
+        """Drops sessions that nobody will close, for their lead has died: idle ones, sooner where their job is over. `now` is the event
+        loop's time. A node with sessions does not move to other blocks, so the whole swarm may wait for this one.
+        """
+        dropped = 0
+        for session in list(self._sessions.values()):
+            idle_s = now - session.touched
+            if session.lock.locked() or idle_s < OVER_IDLE_S:
+                continue
+            if idle_s >= SESSION_IDLE_S or await asyncio.to_thread(self._is_over, session.assignment.job_id):
+                await self._drop(session)
+                dropped += 1
+        return dropped
+
+    def _is_over(self, job_id: int) -> bool:
+        """Whether nobody may commit to a job any more. A chain that is away says nothing."""
+        try:
+            job = self.market.job_facts(job_id)
+            return not job.state.takes_commits or self.market.job_time() >= job.deadline
+        except OstrakaError:
+            return False
 
     def _session(self, session_id: bytes) -> Session:
         try:

@@ -47,7 +47,6 @@ from ostraka_worker.records import Records
 log = logging.getLogger("ostraka.node")
 RETRY_S = 5.0
 WAITING = 64  # threads, which wait for the chain: asyncio would have a handful where cores are few
-SESSION_IDLE_S = 300.0  # longer than any stage waits for a step
 
 
 class _Tenths:
@@ -259,7 +258,7 @@ class Service:
             while True:
                 pause = self.config.heartbeat_s
                 try:
-                    await self.node.reap(asyncio.get_running_loop().time() - SESSION_IDLE_S)
+                    await self.node.reap(asyncio.get_running_loop().time())
                     if self.trial.wants and not self.node.busy:
                         self.node.trial = await asyncio.to_thread(self.trial.sample)
                     reply = await self.beat(http, herald)
