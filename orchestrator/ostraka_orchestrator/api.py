@@ -14,6 +14,7 @@ from eth_account.messages import encode_defunct
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
+from ostraka.chain.job_log import JobFacts
 from ostraka.chain.orchestrators import ANYBODY
 from ostraka.errors import BadFrame, BadSignature, OstrakaError, Unavailable, UnknownJob, UsageError
 from ostraka.wire.job_input import MAX_INPUT_BYTES, decode_input
@@ -22,15 +23,16 @@ from ostraka_orchestrator.board import PREFIX, Heartbeat
 from ostraka_orchestrator.desk import Desk
 from ostraka_orchestrator.metrics import Metrics
 from ostraka_orchestrator.roster import to_probe
-from ostraka_orchestrator.state import State
+from ostraka_orchestrator.state import JobEntry, State
 
 MAX_HEARTBEAT_BYTES = 4096
 MAX_CONTENT_BYTES = 16 << 20  # manifests and tokenizers, not weights
 CLOCK_SKEW_S = 30
+SOON_S, POLL_S = 1.0, 0.05  # how long a job that the service has not seen yet is waited for before the chain is asked
 
 
-def make_api(desk: Desk, state: Callable[[], State], metrics: Metrics) -> FastAPI:
-    """`state` gives the newest state of the chain that the service has seen."""
+def make_api(desk: Desk, state: Callable[[], State], now: Callable[[], int], metrics: Metrics) -> FastAPI:
+    """`state` and `now` give the newest state and time of the chain that the service has seen: it reads each chain block once for all."""
     app = FastAPI(title="Ostraka orchestrator", version="1", docs_url="/docs")
     events = redis.asyncio.Redis.from_url(desk.config.queue_url)
 
@@ -67,8 +69,7 @@ def make_api(desk: Desk, state: Callable[[], State], metrics: Metrics) -> FastAP
     @app.post("/v1/heartbeat")
     async def heartbeat(request: Request) -> dict[str, Any]:
         body = await read(request, MAX_HEARTBEAT_BYTES)
-        now = await asyncio.to_thread(desk.market.job_time)
-        beat = check_heartbeat(body, request.headers.get("x-ostraka-signature", ""), state(), now)
+        beat = check_heartbeat(body, request.headers.get("x-ostraka-signature", ""), state(), now())
         await asyncio.to_thread(desk.board.beat, beat, desk.config.heartbeat_ttl_s)
         beats = {**await asyncio.to_thread(desk.beats), beat.node_id: beat}
         return {
@@ -98,7 +99,7 @@ def make_api(desk: Desk, state: Callable[[], State], metrics: Metrics) -> FastAP
     @app.post("/v1/jobs/{job_id}/input")
     async def put_input(job_id: int, request: Request) -> dict[str, Any]:
         data = await read(request, MAX_INPUT_BYTES)
-        job = await asyncio.to_thread(desk.market.job_facts, job_id)
+        job = await find_job(desk, state, job_id)
         if job.orchestrator not in (desk.sender.address, ANYBODY):
             raise UsageError(f"job {job_id}: it names orchestrator {job.orchestrator}, this is {desk.sender.address}")
         job_input = decode_input(data)
@@ -123,6 +124,15 @@ def make_api(desk: Desk, state: Callable[[], State], metrics: Metrics) -> FastAP
         return StreamingResponse(stream(events, job_id, after, state), media_type="text/event-stream")
 
     return app
+
+
+async def find_job(desk: Desk, state: Callable[[], State], job_id: int) -> JobEntry | JobFacts:
+    """A requester sends its input as soon as the job is mined; it is matched when the service has seen it, and not before."""
+    for _ in range(round(SOON_S / POLL_S)):
+        if (entry := state().jobs.get(job_id)) is not None:
+            return entry
+        await asyncio.sleep(POLL_S)
+    return await asyncio.to_thread(desk.market.job_facts, job_id)
 
 
 def shown_replicas(desk: Desk, job_id: int) -> dict[int, dict[str, Any]]:

@@ -22,7 +22,7 @@ from ostraka_orchestrator.config import OrchestratorConfig
 from ostraka_orchestrator.orders import is_member
 from ostraka_orchestrator.planner import ModelShape, Weights
 
-NODE_S = 2.0
+NODE_S = 10.0
 log = logging.getLogger("ostraka.orchestrator")
 STAKE_TTL_S = 60.0
 BEATS_TTL_S = 1.0

@@ -98,6 +98,11 @@ class Service:
         self._mark = self.desk.heads.mark()  # of the last look at the chain
         self._keeper = Keeper(config.snapshot, config.snapshot_s, self.desk.market.deployment, self._follower)
 
+    @property
+    def now(self) -> int:
+        """The chain's time, as of the last look."""
+        return self._follower.time
+
     def tick(self) -> None:
         """Costs what the open jobs cost, however many there have been."""
         self.catch_up()
@@ -183,7 +188,7 @@ async def serve(config: OrchestratorConfig, announce: Path | None = None) -> Non
     await asyncio.to_thread(service.begin)
     listener = socket.create_server((config.host, config.port))
     port = listener.getsockname()[1]
-    api = make_api(desk, lambda: service.state, service.metrics)
+    api = make_api(desk, lambda: service.state, lambda: service.now, service.metrics)
     server = uvicorn.Server(
         uvicorn.Config(api, log_config=None, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
     )

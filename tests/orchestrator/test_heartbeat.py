@@ -26,7 +26,9 @@ def test_a_queue_that_is_away_is_a_503_and_no_traceback():
 
     desk = SimpleNamespace(board=Board(), config=SimpleNamespace(queue_url="redis://127.0.0.1:1/0"), sender=KEY)
     metrics = SimpleNamespace(text=lambda: b"", snapshot=dict)
-    answer = TestClient(make_api(desk, lambda: STATE, metrics), raise_server_exceptions=False).get("/v1/nodes")
+    answer = TestClient(make_api(desk, lambda: STATE, lambda: 0, metrics), raise_server_exceptions=False).get(
+        "/v1/nodes"
+    )
     assert answer.status_code == 503
     assert answer.json()["error"] == "Unavailable"
 

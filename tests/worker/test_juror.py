@@ -134,10 +134,47 @@ def test_the_docket_starts_at_the_first_chain_block_and_reads_the_newest_again()
         block_number=lambda: 90,
         events=lambda first, last, kinds: asked.append((first, last)) or [pinpoint, opened],
         question=lambda event: QUESTION,
+        listen=lambda tell: False,
     )
     docket = Docket(court)
     docket.read()
     docket.read()
-    assert asked == [(4, 90), (91 - REREAD, 90)]
+    assert asked == [(4, 90)]
+    court.block_number = lambda: 91
+    docket.read()
+    assert asked == [(4, 90), (91 - REREAD, 91)]
     assert docket.open == {258}
     assert docket.questions == {258: QUESTION}
+
+
+def test_where_jobs_are_followed_the_docket_reads_only_what_it_was_not_told():
+    place = {"block_number": 9, "log_index": 0, "transaction": b"t"}
+    asked = ev.RowAsked(**place, job_id=1, replica=2, position=5, respond_before=99)
+    opened = ev.CaseOpened(**place, dispute_id=3 << 8, job_id=3, question="?", deadline=500)
+    read, tell, news = [], [], []
+
+    def look():
+        while news:
+            tell[0](news.pop(0))
+
+    court = SimpleNamespace(
+        deployment=SimpleNamespace(block_number=4),
+        block_number=lambda: 90,
+        events=lambda first, last, kinds: read.append((first, last)) or [],
+        question=lambda event: QUESTION,
+        listen=lambda given: tell.append(given) or True,
+        job_time=look,
+    )
+    docket = Docket(court)
+    docket.read()
+    assert read == [(4, 90)], "what was said before it began to listen"
+    news.append((91, 95, [asked]))
+    docket.read()
+    assert (read, docket.open) == ([(4, 90)], {258})
+    news.append((200, 210, [opened]))  # the log was away and does not reach back
+    docket.read()
+    assert read == [(4, 90), (96, 199)]
+    assert docket.open == {258, 3 << 8}
+    news.append((150, 212, []))  # the chain changed its mind: some is told again
+    docket.read()
+    assert read == [(4, 90), (96, 199)]

@@ -17,12 +17,13 @@ import numpy as np
 from ostraka.chain import Market, Sender
 from ostraka.chain.heads import Heads
 from ostraka.chain.job_log import FRESH_S
+from ostraka.chain.remember import Remembered
 from ostraka.chain.transactions import Mined
 from ostraka.crypto.eip712 import check_signer, commitment, receipt_message, sign
 from ostraka.crypto.trace import Digests, Result
 from ostraka.errors import BadFrame, OstrakaError, TransactionFailed
 from ostraka.telemetry import past_span, span
-from ostraka.types import Assignment, JobId, JobState
+from ostraka.types import Address, Assignment, JobId, JobState, NodeId
 from ostraka.wire.grpc_transport import Peer
 from ostraka.wire.job_input import AnyInput, decode_input
 from ostraka.wire.messages import Attest, Attested, Done, Open, Run, SignedReceipt, Token, pack_digests
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 ATTEST_TIMEOUT_S = 60.0
 REVEAL_POLL_S = 0.5
+SIGNER_S = 10.0  # how long a node's key is remembered
 
 
 class Lead:
@@ -59,6 +61,11 @@ class Lead:
         self._writing: WeakValueDictionary[tuple[int, int], asyncio.Lock] = WeakValueDictionary()
         self._heads = heads or Heads()
         self._reveals: dict[tuple[int, int], asyncio.Task[None]] = {}
+        self._signers: Remembered[int, Address] = Remembered(SIGNER_S)
+
+    def signer_of(self, node_id: NodeId) -> Address:
+        """The key that a node signs with, as of a moment ago: who changes it cannot serve for that long."""
+        return self._signers.get(node_id, lambda: self.market.signer_of(node_id))
 
     async def run(self, node: Node, message: Run) -> AsyncIterator[Token | Done]:
         """Generates (or checks a claim), then commits. Tokens are passed on as they come."""
@@ -171,7 +178,7 @@ class Lead:
     ) -> None:
         """Adds a stage's receipt, after checking it and its countersignature of the one before."""
         assignment = session.assignment
-        signer = await asyncio.to_thread(self.market.signer_of, assignment.stages[stage].node_id)
+        signer = await asyncio.to_thread(self.signer_of, assignment.stages[stage].node_id)
         expected = unsigned_receipt(assignment, stage, digests)
         if to_receipt(assignment, answer.receipt) != expected:
             raise BadFrame(f"receipt: that of stage {stage} is not what its columns say")

@@ -51,7 +51,7 @@ MAX_PROBE_BYTES = 1 << 20
 OPEN_TIMEOUT_S = 30.0
 SESSION_IDLE_S = 300.0  # longer than any stage waits for a step
 OVER_IDLE_S = 10.0  # where the job is over: its lead closes it in a moment, if it lives
-LOCK_S, FREE_S = 60.0, 2.0  # how long what a job locks, and what stake is free, are remembered
+LOCK_S, FREE_S = 60.0, 10.0  # how long what a job locks, and what stake is free, are remembered
 
 
 class Node:
@@ -297,8 +297,8 @@ class Node:
             raise BadFrame("attest: stage 0 is the lead and attests itself")
         assert self.model_id is not None
         previous = session.assignment.stages[session.stage - 1].node_id
-        lead = await asyncio.to_thread(self.market.signer_of, session.assignment.stages[0].node_id)
-        before = await asyncio.to_thread(self.market.signer_of, previous)
+        lead = await asyncio.to_thread(self.lead.signer_of, session.assignment.stages[0].node_id)
+        before = await asyncio.to_thread(self.lead.signer_of, previous)
         about = {"node": int(self.identity.node_id), "replica": session.assignment.replica, "stage": session.stage}
         with span(self.identity.domain, session.assignment.job_id, "attest", **about):
             answer, digests = attest(self.identity, session, message, self.model_id, lead, before)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,6 +21,11 @@ LOOK_BACK = 256  # chain blocks read at the start, and again after a reorganizat
 KEPT = 4_096  # jobs
 FRESH_S = 0.2  # two looks within this are one
 REST, MOST_REST_S = 20.0, 1.0  # times what the last look took, and seconds: a chain that answers late has enough to do
+
+
+Told = tuple[
+    int, int, Sequence[ev.Event]
+]  # the first and the last chain block that were read, and what was said in them
 
 
 class ChainView(Protocol):
@@ -67,6 +72,14 @@ class JobLog:
         self._head: Head | None = None
         self._looked_at, self._took_s = float("-inf"), 0.0
         self._jobs: dict[int, list[ev.Event]] = {}  # of jobs whose submission was seen, in the order of that
+        self._listeners: list[Callable[[Told], None]] = []
+
+    def listen(self, tell: Callable[[Told], None]) -> None:
+        """From now on `tell` is given all that is read, so that nobody need read it twice; what was said before must be read. Some is
+        given again where the chain changed its mind. `tell` is called under a lock, by whoever looks: it should only take note.
+        """
+        with self._lock:
+            self._listeners.append(tell)
 
     def look(self, fresh_s: float = FRESH_S) -> int:
         """Takes in what is new, unless somebody did so within `fresh_s`. Returns the chain's time. Raises `ChainUnreachable`."""
@@ -113,14 +126,17 @@ class JobLog:
             start = max(self._first, head.number - LOOK_BACK)
         else:
             start = old.number + 1
-        for event in self._chain.job_logs(start, head.number):
+        events = self._chain.job_logs(start, head.number)
+        for event in events:
             job_id: int = event.job_id  # type: ignore[attr-defined]
             if isinstance(event, ev.JobSubmitted):
                 self._jobs[job_id] = [event]
                 if len(self._jobs) > KEPT:
                     del self._jobs[next(iter(self._jobs))]
-            elif job_id in self._jobs:
+            elif job_id in self._jobs and not isinstance(event, ev.CaseOpened):  # which is a dispute's
                 self._jobs[job_id].append(event)
+        for tell in self._listeners:
+            tell((start, head.number, events))
         self._head = head  # had the chain changed meanwhile, the next look finds that this is not its past
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
 from web3 import Web3
@@ -13,7 +13,7 @@ from ostraka.chain import events as ev
 from ostraka.chain.abi import Call
 from ostraka.chain.deployment import Deployment
 from ostraka.chain.heads import Heads
-from ostraka.chain.job_log import JobFacts, JobLog
+from ostraka.chain.job_log import JobFacts, JobLog, Told
 from ostraka.chain.logs import decode_logs
 from ostraka.chain.orchestrators import ANYBODY, Orchestrators
 from ostraka.chain.registries import Registries
@@ -56,6 +56,12 @@ class Market(Registries, Orchestrators):
         """
         self._log = JobLog(self, self.deployment.block_number, heads)
         return self
+
+    def listen(self, tell: Callable[[Told], None]) -> bool:
+        """`JobLog.listen`; False where jobs are not followed, so that nothing will be told."""
+        if self._log is not None:
+            self._log.listen(tell)
+        return self._log is not None
 
     def job_facts(self, job_id: int) -> JobFacts:
         """What a job is and what was said of it last. Raises `UnknownJob`."""
@@ -330,8 +336,9 @@ class Market(Registries, Orchestrators):
         return found
 
     def job_logs(self, first: int, last: int) -> list[ev.Event]:
-        """What the market and the court said of any job in chain blocks `first` … `last`."""
-        query = {"fromBlock": hex(first), "toBlock": hex(last), "address": self._job_contracts}
+        """What the market, the court and its adjudicator said of any job in chain blocks `first` … `last`."""
+        contracts = [*self._job_contracts, self.deployment.address("Adjudicator")]
+        query = {"fromBlock": hex(first), "toBlock": hex(last), "address": contracts}
         return [e for e in decode_logs(ask(self.web3, "eth_getLogs", query)) if hasattr(e, "job_id")]
 
     @property

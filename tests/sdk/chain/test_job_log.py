@@ -104,6 +104,28 @@ def test_a_job_is_followed_to_its_end(chain, log):
     assert log.facts(2) is None
 
 
+def test_listeners_are_told_what_is_read_once_and_again_where_the_chain_changed(chain, log):
+    told = []
+    chain.add(submit(1))
+    log.look(0)
+    log.listen(told.append)
+    opened = event(ev.CaseOpened, dispute_id=256, job_id=1, question="?", deadline=9)
+    chain.add(commit(1, 0))
+    chain.add(opened)
+    log.look(0)
+    log.look(0)
+    assert [(first, last, len(events)) for first, last, events in told] == [(2, 3, 2)]
+    assert [type(e) for e in log.events(1)] == [ev.JobSubmitted, ev.ReplicaCommitted], "a case is a dispute's"
+    chain.away = True
+    chain.add(commit(1, 1))
+    with pytest.raises(ChainUnreachable):
+        log.look(0)
+    assert len(told) == 1
+    chain.away = False
+    log.look(0)
+    assert told[1][:2] == (0, 4)
+
+
 def test_a_submission_that_its_sender_knows_need_not_be_looked_for(chain, log):
     chain.add()
     log.look(0)
