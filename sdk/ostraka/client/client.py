@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
 
 from ostraka.chain import Deployment, Market, Sender, connect
+from ostraka.chain.catalogue import Catalogue
 from ostraka.chain.remember import Remembered
 from ostraka.chain.whereabouts import Whereabouts
 from ostraka.client.generation import Generation
@@ -73,6 +75,7 @@ class Client(Networks):
         if busy:
             self.market.follow_jobs()
         self._busy = busy
+        self._catalogue = Catalogue(self.market, self.deployment.block_number)
         self._models: Remembered[str, list[ModelInfo]] = Remembered(MODELS_S if busy else 0.0)
         self._whom: Remembered[str, str] = Remembered(HEALTH_S if busy else 0.0)
         self._signers: Remembered[NodeId, Address] = Remembered(SIGNERS_S if busy else 0.0)
@@ -127,16 +130,16 @@ class Client(Networks):
     def models(self) -> list[ModelInfo]:
         return [
             ModelInfo(ModelId(e.model_id), e.name, e.blocks, e.max_units, e.price_per_unit)
-            for e in self.market.published_models()
+            for e in self._catalogue.models()
         ]
 
     def find_model(self, model: str) -> ModelInfo:
         """By name (the newest of that name) or by id in hex. Raises `UnknownModel` listing what there is."""
-        wanted = model.lower().removeprefix("0x")
-        for known in (self._models.get("", self.models), self._models.refresh("", self.models) if self._busy else []):
-            for info in reversed(known):
-                if info.name == model or info.model_id.hex() == wanted:
-                    return info
+        found = newest(self._models.get("", self.models), model)
+        if found is None and self._busy:  # what is remembered may be from before its publication
+            found = newest(self._models.refresh("", self.models), model)
+        if found is not None:
+            return found
         there = ", ".join(sorted({m.name for m in self.models()})) or "none yet"
         raise UnknownModel(f"model: {model!r} is not on this market; there are: {there}")
 
@@ -234,6 +237,12 @@ class Client(Networks):
     def signer_of(self, node_id: NodeId) -> Address:
         """The key that signs for a node."""
         return self._signers.get(node_id, lambda: self.market.signer_of(node_id))
+
+
+def newest(known: Sequence[ModelInfo], model: str) -> ModelInfo | None:
+    """The last to be published of that name, or the one of that id in hex."""
+    wanted = model.lower().removeprefix("0x")
+    return next((info for info in reversed(known) if info.name == model or info.model_id.hex() == wanted), None)
 
 
 def to_wei(amount: float) -> int:
