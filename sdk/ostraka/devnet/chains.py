@@ -10,11 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ostraka.devnet.processes import python
-from ostraka.devnet.programs import npm_program, npm_script
+from ostraka.devnet.programs import npm_program
 from ostraka.devnet.spec import ACCOUNTS, MNEMONIC, ChainKind
 
 CHAIN_ID = 1337
-YOUNG = "--max-semi-space-size=64"  # MiB for young objects: with the usual 16 Node spends a tenth of a busy Ganache's time on clearing them
 
 
 def chain_command(kind: ChainKind, port: int, folder: Path) -> list[str]:
@@ -39,7 +38,7 @@ def _embedded(port: int, folder: Path) -> list[str]:
 
 def _ganache(port: int, folder: Path) -> list[str]:
     return [
-        *npm_script("ganache", "ganache@7.9.2", YOUNG),
+        npm_program("ganache", "ganache@7.9.2"),
         "--chain.hardfork", "shanghai", "--chain.chainId", str(CHAIN_ID), "--chain.vmErrorsOnRPCResponse", "true",
         # While its miner is never idle, Ganache writes all slots of storage that it has touched since it was, with each chain block.
         "--chain.asyncRequestProcessing", "false",

@@ -24,20 +24,9 @@ def npm_program(name: str, package: str) -> str:
     raise ConfigError(f"{name}: not found; run `npm install {package}` in this folder or one above it (needs Node 18)")
 
 
-def npm_script(name: str, package: str, *node_options: str) -> list[str]:
-    """The same for one that is a script of Node's: a command with options for Node itself.
-
-    Raises `ConfigError` saying what to install.
-    """
-    script = Path(npm_program(name, package)).resolve()
-    if not (node := _node()):
-        raise ConfigError(f"{name}: node not found; install Node 18 or newer")
-    return [node, *node_options, str(script)]
-
-
 def ipfs_cli() -> list[str]:
     """The command line of js-ipfs, from `node_modules` or `tools/ipfs`. Raises `ConfigError` saying what to install."""
-    node = _node()
+    node = shutil.which("node") or _beside_python("node")
     for folder in _folders():
         for place in (folder, folder / "tools" / "ipfs"):
             script = place / "node_modules" / "ipfs" / "src" / "cli.js"
@@ -55,10 +44,6 @@ def redis_server() -> str:
         if path := _beside_python(name) or shutil.which(name):
             return path
     raise ConfigError("redis: no server found; install redis-server, or leave out --queue redis")
-
-
-def _node() -> str | None:
-    return shutil.which("node") or _beside_python("node")
 
 
 def _beside_python(name: str) -> str | None:

@@ -30,17 +30,3 @@ def test_a_project_of_ones_own_is_looked_into_first(bare_machine):
     command.parent.mkdir(parents=True)
     command.write_text("")
     assert programs.npm_program("ganache", "ganache@7.9.2") == str(command)
-
-
-def test_a_script_is_run_by_node_with_options_of_its_own(bare_machine, monkeypatch):
-    script = bare_machine / "node_modules" / "ganache" / "cli.js"
-    command = bare_machine / "node_modules" / ".bin" / "ganache"
-    for path in (script, command):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    script.write_text("")
-    command.symlink_to(script)
-    with pytest.raises(ConfigError, match="node not found"):
-        programs.npm_script("ganache", "ganache@7.9.2")
-    monkeypatch.setattr(programs.shutil, "which", lambda name: f"/bin/{name}")
-    found = programs.npm_script("ganache", "ganache@7.9.2", "--max-semi-space-size=64")
-    assert found == ["/bin/node", "--max-semi-space-size=64", str(script)]
