@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,10 +14,11 @@ from ostraka.chain.plan import Create, Plan, Roles, Step
 from ostraka.chain.rpc import chain_errors
 from ostraka.chain.transactions import Sender
 from ostraka.chain.verify import check_code
-from ostraka.errors import ConfigError, TransactionFailed
+from ostraka.errors import ChainUnreachable, ConfigError, TransactionFailed
 from ostraka.params import Params
 
 Report = Callable[[int, int], None]
+BEHIND_S, POLL_S = 30.0, 0.1  # how long a node may be behind its own receipts, and between looks
 
 
 class Progress(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -78,6 +80,24 @@ def _nonce(sender: Sender) -> int:
         return int(sender.web3.eth.get_transaction_count(sender.address, "latest"))  # type: ignore[arg-type]
 
 
+def _await_nonce(sender: Sender, wanted: int) -> None:
+    """A node may tell of a receipt a moment before its newest state has the nonce.
+
+    Raises `ConfigError` where there were more transactions than those of the plan, `ChainUnreachable` where the node stays behind.
+    """
+    end = time.monotonic() + BEHIND_S
+    while (seen := _nonce(sender)) < wanted:
+        if time.monotonic() > end:
+            raise ChainUnreachable(
+                f"chain: {sender.address} has sent {wanted} transactions and the node knows of {seen}; deploy again, it goes on"
+            )
+        time.sleep(POLL_S)
+    if seen > wanted:
+        raise ConfigError(
+            f"key: {sender.address} sends other transactions while it deploys (nonce {seen}, want {wanted}); use a key of its own"
+        )
+
+
 def _load(part: Path) -> Progress | None:
     if not part.exists():
         return None
@@ -95,10 +115,7 @@ def _carry_out(sender: Sender, plan: Plan, report: Report) -> None:
                 check_code(sender.web3, step.name, plan.contracts[step.name])
         else:
             _do(sender, plan, step)
-            if _nonce(sender) != plan.first_nonce + number + 1:
-                raise ConfigError(
-                    f"key: {sender.address} sends other transactions while it deploys; use a key of its own"
-                )
+            _await_nonce(sender, plan.first_nonce + number + 1)
         report(number + 1, len(plan.steps))
 
 

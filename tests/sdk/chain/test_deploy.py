@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ostraka.chain import Deployment, Sender, connect
+from ostraka.chain import deploy as module
 from ostraka.chain.artifacts import CONTRACTS, artifact
 from ostraka.chain.deploy import deploy_to_file
 from ostraka.chain.govern import Motion, execute, schedule
@@ -17,7 +18,7 @@ from ostraka.chain.verify import check_code, verify
 from ostraka.cli import app
 from ostraka.crypto.keys import derive_key, new_key, save_key
 from ostraka.devnet.spec import MNEMONIC
-from ostraka.errors import ConfigError, TransactionFailed, UsageError
+from ostraka.errors import ChainUnreachable, ConfigError, TransactionFailed, UsageError
 from ostraka.params import preset
 
 RICH = 3  # an account of the test chain that nothing else here uses
@@ -74,6 +75,33 @@ def test_a_deployment_that_was_cut_off_goes_on_where_it_was(deployer, tmp_path, 
     assert [what for what, wrong in verify(deployer.web3, deployment) if wrong] == []
     assert Deployment.load(path) == deployment
     assert [p.name for p in tmp_path.iterdir()] == ["deployment.json"]
+
+
+def test_a_node_that_is_behind_its_own_receipts_is_waited_for(deployer, tmp_path, monkeypatch):
+    """Anvil, whose clock mined a chain block in the same moment, once told the nonce of before."""
+    honest, late = module._nonce, iter([False, True] * 10_000)
+    monkeypatch.setattr(module, "_nonce", lambda sender: honest(sender) - (honest(sender) > 1 and next(late)))
+    params, roles = preset("local"), Roles([ORCHESTRATOR])
+    deployment = deploy_to_file(deployer, params, roles, tmp_path / "deployment.json", quiet)
+    assert deployment.contracts == Plan(deployer.address, 0, params, roles).contracts
+
+
+def test_a_node_that_stays_behind_is_named(deployer, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_nonce", lambda sender: 0)
+    monkeypatch.setattr(module, "BEHIND_S", 0.3)
+    with pytest.raises(ChainUnreachable, match="has sent 1 transactions and the node knows of 0; deploy again"):
+        deploy_to_file(deployer, preset("local"), Roles([ORCHESTRATOR]), tmp_path / "deployment.json", quiet)
+
+
+def test_a_key_that_does_other_things_meanwhile_is_refused(deployer, tmp_path):
+    def meddle(done: int, total: int) -> None:
+        if done == 3:
+            Sender(deployer.web3, deployer.key).transfer(deployer.address, 1)
+
+    with pytest.raises(
+        ConfigError, match=r"other transactions while it deploys \(nonce 5, want 4\); use a key of its own"
+    ):
+        deploy_to_file(deployer, preset("local"), Roles([ORCHESTRATOR]), tmp_path / "deployment.json", meddle)
 
 
 def test_half_a_deployment_does_not_go_on_with_other_settings(deployer, tmp_path):
