@@ -22,8 +22,8 @@ from ostraka_orchestrator.config import OrchestratorConfig
 from ostraka_orchestrator.orders import is_member
 from ostraka_orchestrator.planner import ModelShape, Weights
 
-NODE_S = 10.0
 log = logging.getLogger("ostraka.orchestrator")
+NODE_S = 10.0  # how long a node's standing is remembered
 STAKE_TTL_S = 60.0
 BEATS_TTL_S = 1.0
 MEMBER_TTL_S = 5.0

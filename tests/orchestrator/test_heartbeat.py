@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ from fastapi.testclient import TestClient
 
 from ostraka.crypto.keys import new_key
 from ostraka.errors import BadFrame, BadSignature
+from ostraka_orchestrator import api
 from ostraka_orchestrator.api import check_heartbeat, make_api
 from ostraka_orchestrator.state import NodeEntry, State
 
@@ -63,3 +65,22 @@ def test_a_registered_node_is_heard():
 def test_any_other_heartbeat_is_refused_by_name(beat, error, names):
     with pytest.raises(error, match=names):
         check_heartbeat(*beat, STATE, NOW)
+
+
+def test_a_job_that_was_mined_a_moment_ago_is_found_when_the_service_has_seen_it(monkeypatch):
+    """What the service never sees is asked of the chain, which says that there is no such job."""
+    monkeypatch.setattr(api, "SOON_S", 0.2)
+    seen, asked = SimpleNamespace(jobs={}), []
+    desk = SimpleNamespace(market=SimpleNamespace(job_facts=lambda job_id: asked.append(job_id) or "facts"))
+
+    def state():
+        looked.append(1)
+        if len(looked) == 3:
+            seen.jobs[7] = "entry"
+        return seen
+
+    looked = []
+    assert asyncio.run(api.find_job(desk, state, 7)) == "entry"
+    assert asked == []
+    assert asyncio.run(api.find_job(desk, state, 8)) == "facts"
+    assert asked == [8]

@@ -23,9 +23,8 @@ FRESH_S = 0.2  # two looks within this are one
 REST, MOST_REST_S = 20.0, 1.0  # times what the last look took, and seconds: a chain that answers late has enough to do
 
 
-Told = tuple[
-    int, int, Sequence[ev.Event]
-]  # the first and the last chain block that were read, and what was said in them
+# The first and the last chain block that were read, and what was said in them.
+Told = tuple[int, int, Sequence[ev.Event]]
 
 
 class ChainView(Protocol):
