@@ -123,7 +123,7 @@ class ThreeJobs:
 def caught_in_the_middle(network, client, eventually):
     """An orchestrator that has bound the short job by its commit, not settled it, and is in the middle of the long ones: frozen then.
 
-    How fast a machine is decides whether it is caught: one that has got further goes on, and is tried with new jobs. Returns it and the jobs.
+    How fast a machine is decides whether it is caught; one that has got further goes on, and is tried with new jobs. Returns it and them.
     """
     market = network.market
 
@@ -165,7 +165,9 @@ def test_jobs_whose_orchestrator_is_killed_end_as_if_it_lived(network, eventuall
         assert {job.state for job in ended} == {JobState.FINAL}
         assert [job.orchestrator for job in ended] == [leader.address, second.address, second.address]
         api = OrchestratorApi(second.url)
-        assert api.job(jobs.ids[0])["replicas"][0]["tokens"] == jobs.answers[0].tokens, "fetched from the node that made them"
+        assert api.job(jobs.ids[0])["replicas"][0]["tokens"] == jobs.answers[0].tokens, (
+            "fetched from the node that made them"
+        )
         api.close()
     for one in network.orchestrators:
         seen = market.orchestrator(one.address)
