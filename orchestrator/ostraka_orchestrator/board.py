@@ -75,6 +75,11 @@ class Seen:
     def failed(self) -> frozenset[int]:
         return failures(self.ended)
 
+    @property
+    def tries(self) -> dict[int, int]:
+        """How often the run of each failed replica was tried."""
+        return {replica: int(self.ended[replica].get("tries", 1)) for replica in self.failed}
+
 
 class Board:
     def __init__(self, url: str) -> None:

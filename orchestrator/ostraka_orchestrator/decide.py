@@ -215,19 +215,20 @@ def _for_outvoted(job_id: int, job: JobEntry, replica: int, now: float) -> list[
 
 
 def next_replicas(
-    planned: int, ended: Mapping[int, Mapping[str, Any]], generates: bool = True
+    planned: int, ended: Mapping[int, Mapping[str, Any]], generates: bool = True, again: Set[int] = frozenset()
 ) -> list[tuple[int, list[int] | None]]:
     """Which of `planned` replicas should be running, with the tokens that they check; None for the one that generates.
 
     An inference has no tokens that one replica could check for another, so all run at once.
 
     `ended` says how replicas ended: with tokens, or without. The first replica generates; if it fails, the next one does. Once tokens are
-    known, all others check them.
+    known, all others check them. `again` are those that failed and may try once more: behind whoever has not tried yet.
     """
-    if not generates:
-        return [(index, None) for index in range(planned) if index not in ended]
-    tokens = next((list(end["tokens"]) for _, end in sorted(ended.items()) if "tokens" in end), None)
     waiting = [index for index in range(planned) if index not in ended]
+    waiting += [index for index in range(planned) if index in ended and index in again]
+    if not generates:
+        return [(index, None) for index in waiting]
+    tokens = next((list(end["tokens"]) for _, end in sorted(ended.items()) if "tokens" in end), None)
     if tokens is not None:
         return [(index, tokens) for index in waiting]
     return [(index, None) for index in waiting[:1]]

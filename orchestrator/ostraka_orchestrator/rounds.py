@@ -14,6 +14,7 @@ from ostraka.types import NodeId, Stage
 from ostraka_orchestrator.board import PlannedReplica, failures
 from ostraka_orchestrator.decide import silent_replicas
 from ostraka_orchestrator.desk import Desk, log
+from ostraka_orchestrator.running import given_up
 from ostraka_orchestrator.work import may_sign, plan_routes, send_call, serving_nodes, sign_route
 
 
@@ -70,7 +71,7 @@ def match_again(desk: Desk, job_id: int, number: int) -> bool:
 
 def silent_of(desk: Desk, job_id: int, plan: Sequence[PlannedReplica], number: int) -> frozenset[int]:
     """Replicas of a plan that will not commit as things stand in round `number`."""
-    failed = failures(desk.board.replicas(job_id, number))
+    failed = given_up(desk.board, job_id, plan, failures(desk.board.replicas(job_id, number)))
     return silent_replicas(
         [p.nodes for p in plan], desk.market.committed(job_id), failed, desk.board.heartbeats().keys()
     )

@@ -67,7 +67,7 @@ def make_tasks(desk: Desk) -> Celery:
                 for index, claimed in work.first_replicas(desk, job_id):
                     app.send_task("replica", args=[replica_key(job_id, index), job_id, index, claimed, number])
 
-    def replica(key: str, job_id: int, index: int, claimed: list[int] | None, number: int) -> None:
+    def replica(key: str, job_id: int, index: int, claimed: list[int] | None, number: int, tried: int = 0) -> None:
         """The primary generates; when it is done the others check its tokens. A primary that fails is succeeded by the next.
 
         Replicas of an inference have all been started at once, and have nothing to do with each other.
@@ -75,7 +75,7 @@ def make_tasks(desk: Desk) -> Celery:
         with traced(job_id, "replica", replica=index, round=number), _leased(desk, key) as mine:
             if not mine:
                 return
-            work.run_replica(desk, job_id, index, claimed, number)
+            work.run_replica(desk, job_id, index, claimed, number, tried)
             if claimed is not None or not work.generates(desk, job_id):
                 return
             plan = desk.board.plan(job_id) or []

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+import msgspec
+
 from ostraka.chain.court_views import dispute_id
 from ostraka.chain.job_log import JobFacts
 from ostraka.chain.orchestrators import ANYBODY
@@ -133,8 +135,10 @@ def first_replicas(desk: Desk, job_id: int) -> list[tuple[int, list[int] | None]
     return next_replicas(len(desk.board.plan(job_id) or ()), {}, generates(desk, job_id))
 
 
-def run_replica(desk: Desk, job_id: int, replica: int, claimed: list[int] | None, number: int) -> list[int] | None:
-    """Runs one replica through its lead, in round `number` of its job.
+def run_replica(
+    desk: Desk, job_id: int, replica: int, claimed: list[int] | None, number: int, tried: int = 0
+) -> list[int] | None:
+    """Runs one replica through its lead, in round `number` of its job, in which it failed `tried` times before.
 
     Returns its tokens; None when it failed, which the requester is told.
     """
@@ -142,9 +146,9 @@ def run_replica(desk: Desk, job_id: int, replica: int, claimed: list[int] | None
     known = desk.board.replicas(job_id, number).get(replica)
     if plan is None or data is None or is_anothers(desk, job_id):
         return None
-    if known is not None:
+    if known is not None and known.get("tries") != tried:  # this try is over
         return list(known["tokens"]) if "tokens" in known else None
-    planned = plan[replica]
+    planned = _where_they_are(desk, plan[replica]) if tried else plan[replica]
     job = desk.market.job_facts(job_id)
     route = Route(job_id, replica, planned.stages, planned.signature, planned.endpoints, job.model_id)
     peer = BlockingPeer(planned.endpoints[0])
@@ -164,12 +168,20 @@ def run_replica(desk: Desk, job_id: int, replica: int, claimed: list[int] | None
             log.info("job %d replica %d: the job is bound to another orchestrator: %s", job_id, replica, error)
             return None
         log.warning("job %d replica %d failed: %s", job_id, replica, error)
-        desk.board.put_failure(job_id, replica, number, {"error": str(error), "stages": planned.stages})
+        end = {"error": str(error), "stages": planned.stages, "tries": tried + 1}
+        desk.board.put_failure(job_id, replica, number, end)
         _forget_dead(desk, planned)
         desk.board.tell(job_id, {"type": "replica_failed", "replica": replica, "message": str(error)})
         return None
     finally:
         peer.close()
+
+
+def _where_they_are(desk: Desk, planned: PlannedReplica) -> PlannedReplica:
+    """A route whose nodes may have been started anew elsewhere."""
+    beats = desk.board.heartbeats()
+    known = zip(planned.nodes, planned.endpoints, strict=True)
+    return msgspec.structs.replace(planned, endpoints=[beats[n].endpoint if n in beats else at for n, at in known])
 
 
 def is_anothers(desk: Desk, job_id: int) -> bool:

@@ -1,4 +1,4 @@
-"""A worker dies in mid-job while another operator has nothing to do: that one runs the silent replica, and all three agree."""
+"""A worker dies in mid-job. Another operator that has nothing to do runs the silent replica; else it does so itself, once it is back."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ pytestmark = [pytest.mark.network, pytest.mark.model, pytest.mark.slow]
 DEADLINE_S = 32
 
 
+def network_of(folder, nodes):
+    """Each node holds the whole model."""
+    return Devnet(DevnetSpec(folder=folder, cache=cache_folder(), nodes=(NodeSpec(memory_mb=300),) * nodes))
+
+
 @pytest.fixture(scope="module")
 def network(tmp_path_factory):
-    """Four nodes that hold the whole model each: three replicas, and one to spare."""
-    nodes = (NodeSpec(memory_mb=300),) * 4
-    spec = DevnetSpec(folder=tmp_path_factory.mktemp("replacing"), cache=cache_folder(), nodes=nodes)
-    with Devnet(spec) as running:
+    """Three replicas, and one to spare."""
+    with network_of(tmp_path_factory.mktemp("replacing"), 4) as running:
         yield running
 
 
@@ -58,3 +61,22 @@ def test_a_silent_replica_is_run_by_a_spare_operator_and_nobody_loses_anything(n
         # The market locks stake with a commit: who never got so far earns nothing and loses nothing.
         assert {operator: market.account(operator).staked for operator in operators} == staked
         assert all(market.account(operator).locked == 0 for operator in operators)
+
+
+def test_with_nobody_to_spare_a_worker_that_is_back_in_time_runs_its_replica(tmp_path, eventually):
+    with network_of(tmp_path, 3) as network, Client(network.profile) as client:
+        answer = client.generate(network.spec.model, "Count from one to fifty.", max_tokens=60, deadline_s=90)
+
+        def told(kind):
+            return [e for e in client.orchestrator.job(answer.job_id)["events"] if e["type"] == kind]
+
+        eventually(lambda: told("token"))
+        victim = next(n for n in network.nodes if n.node_id == told("matched")[0]["routes"][0][0][0])
+        victim.child.signal(signal.SIGKILL)
+        eventually(lambda: told("replica_failed"))
+        network.nodes[victim.index] = network.start_node(victim.index)
+
+        assert "".join(answer) == answer.text
+        assert answer.verification.agreeing == (0, 1, 2)
+        assert {r.node_id for r in answer.receipts if r.replica == 0} == {victim.node_id}
+        assert not told("replacing")

@@ -9,7 +9,7 @@ import pytest
 from ostraka.chain.orchestrators import ANYBODY
 from ostraka.errors import PeerFault
 from ostraka_orchestrator import work
-from ostraka_orchestrator.board import Board, PlannedReplica
+from ostraka_orchestrator.board import Board, Heartbeat, PlannedReplica
 
 ME, OTHER, NODE = "0xMe", "0xOther", 4
 
@@ -69,3 +69,21 @@ def test_a_run_that_failed_for_itself_is_told(desk):
 def test_what_is_bound_to_another_is_not_run(desk):
     run(desk, OTHER)
     assert desk.asked == []
+
+
+def test_a_try_that_is_over_is_not_run_once_more_however_often_its_task_comes(desk):
+    run(desk, ANYBODY)
+    assert desk.board.replicas(1)[0]["tries"] == 1
+    run(desk, ANYBODY)
+    assert len(desk.asked) == 1
+    for _ in range(2):
+        assert work.run_replica(desk, 1, 0, None, 0, 1) is None
+    assert desk.board.replicas(1)[0]["tries"] == 2
+    assert len(desk.asked) == 2
+
+
+def test_a_next_try_asks_its_nodes_where_they_are_now(desk):
+    run(desk, ANYBODY)
+    desk.board.beat(Heartbeat(NODE, "127.0.0.1:2", 50, 10.0, 0), 60)
+    work.run_replica(desk, 1, 0, None, 0, 1)
+    assert desk.asked == ["127.0.0.1:1", "127.0.0.1:2"]

@@ -391,6 +391,14 @@ def test_a_replica_that_failed_is_succeeded_by_the_next():
     assert next_replicas(3, {i: {"error": "gone"} for i in range(3)}) == []
 
 
+def test_who_may_try_again_comes_after_who_has_not_tried_yet():
+    gone = {0: {"error": "gone"}}
+    assert next_replicas(3, gone, again={0}) == [(1, None)]
+    assert next_replicas(3, {i: {"error": "gone"} for i in range(3)}, again={0, 2}) == [(0, None)]
+    assert next_replicas(3, {**gone, 1: {"tokens": [7]}}, again={0}) == [(2, [7]), (0, [7])]
+    assert next_replicas(3, gone, generates=False, again={0}) == [(1, None), (2, None), (0, None)]
+
+
 def test_replicas_of_an_inference_run_at_once():
     assert next_replicas(3, {}, generates=False) == [(0, None), (1, None), (2, None)]
     assert next_replicas(3, {1: {"tokens": [], "outputs": "AAAA"}}, generates=False) == [(0, None), (2, None)]
