@@ -13,9 +13,12 @@ from tests.kit.alone import alone
 
 from ostraka.cli.devnet import cache_folder
 from ostraka.client import Client
+from ostraka.crypto.keys import save_key
+from ostraka.devnet.demo import ledger
 from ostraka.devnet.network import Devnet
-from ostraka.devnet.spec import DevnetSpec, NodeSpec
-from ostraka.types import JobId, JobState
+from ostraka.devnet.spec import FIRST_OPERATOR, DevnetSpec, NodeSpec
+from ostraka.params import preset
+from ostraka.types import OSTR, JobId, JobState
 
 pytestmark = [pytest.mark.network, pytest.mark.model]
 MODEL = "smollm2-135m-instruct"
@@ -60,7 +63,32 @@ def test_anvil_settles_a_job_and_the_clock_runs_on_it(tmp_path):
         for name in ("orchestrator", "tasks-chain", "node-1"):
             log = (tmp_path / "logs" / f"{name}.log").read_text()
             assert "told of new blocks by ws://127.0.0.1:" in log, "they wait for chain blocks by subscription"
+        stream_and_collect(network, client)
     assert (tmp_path / "anvil.json").stat().st_size > 0  # kept when it stopped
+
+
+def stream_and_collect(network, client):
+    """An answer without a job, by the command line: deposited, streamed, collected by the node's operator, the rest taken back."""
+    before = ledger(network)
+    told = json.loads(
+        network.run_cli("voucher", "stream", MODEL, QUESTION, "--deposit", "3", "--max-tokens", "12", "--json")
+    )
+    assert told["text"] == alone(QUESTION, 12)[0]
+    assert told["cost"] == told["units"] * network.spec.price_per_unit <= told["signed"]
+    node = next(n for n in network.nodes if n.node_id == told["node_id"])
+    key, state = network.folder / "keys" / "operator.key", network.folder / f"node-{node.index + 1}"
+    save_key(network.key(FIRST_OPERATOR + node.index), key)
+    held = client.market.token_balance(node.operator)
+    got = json.loads(network.run_cli("voucher", "collect", "--state", str(state), "--key", str(key), "--json"))
+    fee = told["signed"] * preset("local").protocol_fee_bps // 10_000
+    assert got == {"collected": 1, "got": told["signed"] - fee}
+    assert client.market.token_balance(node.operator) == held + told["signed"] - fee
+    assert "0 vouchers collected" in network.run_cli("voucher", "collect", "--state", str(state), "--key", str(key))
+    assert "0.0000 OSTR to collect" in network.run_cli("voucher", "list", "--state", str(state))
+    assert client.vouchers.deposit(client.key.address, node.operator)[0] == 3 * OSTR - told["signed"]
+    assert "thaw; free in" in network.run_cli("voucher", "thaw", str(node.node_id))
+    assert client.vouchers.deposit(client.key.address, node.operator)[1] == 3 * OSTR - told["signed"]
+    assert sum(ledger(network).values()) == sum(before.values())
 
 
 def test_a_network_whose_ipfs_daemon_is_killed_goes_on_answering(tmp_path):

@@ -30,4 +30,5 @@ class WorkerConfig:
     disputes_s: float = 1.0  # between looks for disputes; well below the response window, in which a node must contest
     contest_limit: int = 10 * OSTR  # wei of the signer's tokens that one bond may take; 0 never stakes any
     juror: bool = False  # whether to vote when the operator is drawn; it joins the lot with its own key
+    vouchers: bool = False  # whether to stream answers without a job, paid by vouchers; its operator must collect them
     fault: str = ""  # deliberate misbehaviour, for demos and attack tests

@@ -19,7 +19,7 @@ from ostraka.errors import BadFrame, BadSignature, ConfigError, OstrakaError, St
 from ostraka.telemetry import past_span, span
 from ostraka.types import Address, Assignment, NodeId
 from ostraka.wire.grpc_transport import Peer
-from ostraka.wire.job_input import decode_terms
+from ostraka.wire.job_input import JobTerms, decode_terms
 from ostraka.wire.messages import (
     MAX_STAGES,
     Ack,
@@ -219,15 +219,7 @@ class Node:
 
     async def _open(self, message: Open) -> Session:
         session = await self._admit(message)
-        runner = self._serving()
-        if session.terms.max_units > self.positions_left:
-            raise BadFrame(
-                f"session: {session.terms.max_units} positions; this node's KV caches have room for {self.positions_left} more, try another"
-            )
-        runner.stage.open(session.id, session.terms.max_units, session.terms.sampling)
-        session.state = session.state.open()
-        session.touched = asyncio.get_running_loop().time()
-        self._sessions[session.id] = session
+        self._begin(session)
         try:
             if session.next_peer is not None:
                 onward = Open(session.id, message.route, message.stage + 1, message.terms)
@@ -237,9 +229,23 @@ class Node:
             raise
         return session
 
+    def _begin(self, session: Session) -> None:
+        """Gives it a place in the KV caches, if there is one."""
+        runner = self._serving()
+        if session.terms.max_units > self.positions_left:
+            raise BadFrame(
+                f"session: {session.terms.max_units} positions; this node's KV caches have room for {self.positions_left} more, try another"
+            )
+        runner.stage.open(session.id, session.terms.max_units, session.terms.sampling)
+        session.state = session.state.open()
+        session.touched = asyncio.get_running_loop().time()
+        self._sessions[session.id] = session
+
     async def _drop(self, session: Session) -> None:
         if self._sessions.pop(session.id, None) is not None and self._runner is not None:
             await self._runner.close(session)
+            if not session.assignment.job_id:
+                return
             told = {"node": int(self.identity.node_id), "replica": session.assignment.replica, "stage": session.stage}
             told["positions"] = session.outputs.length
             past_span(self.identity.domain, session.assignment.job_id, "stage", session.opened_ns, **told)
@@ -260,6 +266,8 @@ class Node:
 
     def _is_over(self, job_id: int) -> bool:
         """Whether nobody may commit to a job any more. A chain that is away says nothing."""
+        if not job_id:
+            return False  # whoever waits for its vouchers knows
         try:
             job = self.market.job_facts(job_id)
             return not job.state.takes_commits or self.market.job_time() >= job.deadline
@@ -333,6 +341,28 @@ class Node:
 
     async def open_as_lead(self, message: Open) -> Session:
         return await self._open(message)
+
+    # ── for tabs ──
+
+    async def open_paid(self, session: bytes, model_id: bytes, terms: JobTerms) -> Session:
+        """A session over the whole model here, for no job: number 0, which is none."""
+        runner, node_id = self._serving(), int(self.identity.node_id)
+        if model_id != self.model_id or session in self._sessions or len(self._sessions) >= MAX_SESSIONS:
+            raise BadFrame("session: this node has become busy, or serves another model now; try again")
+        route = Route(0, 0, [(node_id, runner.stage.start, runner.stage.stop, 10_000)], b"", [""], model_id)
+        opened = Session(
+            id=session,
+            route=route,
+            assignment=route.assignment(),
+            stage=0,
+            terms=terms,
+            borders=self.borders,
+            state=SessionState(terms.max_units),
+            next_peer=None,
+            fault=self.fault,
+        )
+        self._begin(opened)
+        return opened
 
     async def drop(self, session: Session) -> None:
         await self._drop(session)

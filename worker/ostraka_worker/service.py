@@ -43,6 +43,7 @@ from ostraka_worker.measure import Trial
 from ostraka_worker.node import Node
 from ostraka_worker.possession import Responder
 from ostraka_worker.records import Records
+from ostraka_worker.tabs import Tabs, open_tabs
 
 log = logging.getLogger("ostraka.node")
 RETRY_S = 5.0
@@ -74,6 +75,7 @@ class Service:
     trial: Trial
     responder: Responder
     attendant: Attendant
+    tabs: Tabs
     endpoint: str = ""
     span: tuple[ModelId, BlockSpan] | None = None
     prober: Prober = field(default_factory=Prober)
@@ -111,7 +113,8 @@ class Service:
         attendant = attend(config, market, sender, store, kernel, records, node_id, fault)
         trial = Trial(kernel)
         node.trial = trial.sample()
-        return Service(config, key, market, sender, store, kernel, node_id, node, trial, responder, attendant)
+        tabs = open_tabs(config, market, node)
+        return Service(config, key, market, sender, store, kernel, node_id, node, trial, responder, attendant, tabs)
 
     # ── blocks ──
 
@@ -281,7 +284,9 @@ async def serve(config: WorkerConfig) -> None:
     host, _, port = config.listen.rpartition(":")
     if not host or not port.isdigit():
         raise ConfigError(f"listen: {config.listen!r}; write host:port")
-    server, bound = await serve_grpc(host, int(port), service.node.unary, service.node.streaming)  # type: ignore[arg-type]
+    unary = {**service.node.unary, **service.tabs.unary}
+    streaming = {**service.node.streaming, **service.tabs.streaming}
+    server, bound = await serve_grpc(host, int(port), unary, streaming)  # type: ignore[arg-type]
     service.endpoint = config.announce or f"{host}:{bound}"
     service.node.lead.resume()
     log.info("node %d (%s) listens on %s", service.node_id, service.key.address, service.endpoint)

@@ -1,13 +1,16 @@
-"""Which models are published. They are in events only, so what was read is kept, and only what is new is read."""
+"""Which models are on the market, and at which price. They are in events only, so what was read is kept, and only what is new is read."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from ostraka.chain import events as ev
 from ostraka.chain.whereabouts import READ_AGAIN
+
+KINDS = (ev.ModelPublished, ev.ModelPriceChanged, ev.ModelRetired)
 
 
 class ChainView(Protocol):
@@ -28,12 +31,21 @@ class Catalogue:
         self._next = first
 
     def models(self) -> list[ev.ModelPublished]:
-        """In the order of their publication. Raises `ChainUnreachable`."""
+        """Those that take jobs, at their present prices, in the order of their publication. Raises `ChainUnreachable`."""
         with self._lock:
             last = self._chain.block_number()
-            for event in self._chain.events(self._next, last, (ev.ModelPublished,)):
-                assert isinstance(event, ev.ModelPublished)
-                self._published.pop(event.model_id, None)  # a reorganization may have put it elsewhere
-                self._published[event.model_id] = event
+            for event in self._chain.events(self._next, last, KINDS):
+                self._apply(event)
             self._next = max(self._next, last + 1 - READ_AGAIN)
             return list(self._published.values())
+
+    def _apply(self, event: ev.Event) -> None:
+        """What is read again comes with everything after it, so the outcome is the same."""
+        match event:
+            case ev.ModelPublished():
+                self._published.pop(event.model_id, None)  # a reorganization may have put it elsewhere
+                self._published[event.model_id] = event
+            case ev.ModelPriceChanged(model_id=model_id, current=price) if model_id in self._published:
+                self._published[model_id] = replace(self._published[model_id], price_per_unit=price)
+            case ev.ModelRetired():
+                self._published.pop(event.model_id, None)

@@ -32,6 +32,10 @@ class Deployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def registry_domain(self) -> Domain:
         return Domain(self.chain_id, self.address("NodeRegistry"))
 
+    @property
+    def voucher_domain(self) -> Domain:
+        return Domain(self.chain_id, self.address("PaymentVouchers"))
+
     def save(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(msgspec.json.format(msgspec.json.encode(self, order="sorted"), indent=2) + b"\n")

@@ -95,6 +95,10 @@ class Registries(Contracts):
             manifest.name,
         )
 
+    def price_of(self, model_id: bytes) -> int:
+        """Wei of a position of a replica, for jobs that are submitted now."""
+        return int(self._read("ModelRegistry", "offer", model_id)[2])
+
     def published_models(self) -> list[ev.ModelPublished]:
         return [e for e in self._events(ev.ModelPublished) if isinstance(e, ev.ModelPublished)]
 

@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 
 import typer
 
-from ostraka.cli import chain, demo, devnet, dispute, funds, job, shard, wallet
+from ostraka.cli import chain, demo, devnet, dispute, funds, job, shard, voucher, wallet
 from ostraka.cli.output import complain
 from ostraka.errors import OstrakaError
 
@@ -32,6 +32,7 @@ app.add_typer(chain.app, name="chain")
 app.add_typer(dispute.app, name="dispute")
 app.add_typer(funds.app, name="funds")
 app.add_typer(shard.app, name="shard")
+app.add_typer(voucher.app, name="voucher")
 app.add_typer(wallet.app, name="wallet")
 app.add_typer(devnet.app, name="devnet")
 app.command("demo")(demo.demo)

@@ -6,6 +6,7 @@ from ostraka.client.generation import Generation
 from ostraka.client.inference import Inference
 from ostraka.client.profile import Profile, load_profile
 from ostraka.client.reader import Box, Label
+from ostraka.client.tab import Tab, TabAnswer
 
 __all__ = [
     "Answer",
@@ -17,6 +18,8 @@ __all__ = [
     "ModelInfo",
     "Profile",
     "ReceiptInfo",
+    "Tab",
+    "TabAnswer",
     "Verification",
     "load_profile",
 ]

@@ -12,6 +12,7 @@ from types import TracebackType
 from ostraka.chain import Deployment, Market, Sender, connect
 from ostraka.chain.catalogue import Catalogue
 from ostraka.chain.remember import Remembered
+from ostraka.chain.vouchers import Vouchers
 from ostraka.chain.whereabouts import Whereabouts
 from ostraka.client.generation import Generation
 from ostraka.client.group import Group
@@ -20,6 +21,7 @@ from ostraka.client.orchestrator import OrchestratorApi
 from ostraka.client.profile import Profile, load_profile
 from ostraka.client.purse import GOOD_FOR_S, Purse
 from ostraka.client.reader import NetworkReader
+from ostraka.client.tab import AHEAD, Tab, choose_node
 from ostraka.client.text import ModelText
 from ostraka.crypto.keys import Key, load_key
 from ostraka.errors import (
@@ -233,6 +235,30 @@ class Client(Networks):
         job = JobInput(text.prompt(prompt, chat=chat), max_tokens, text.stop, sampling)
         job.check(text.manifest.arch.vocab, min(text.manifest.arch.context, info.max_units))
         return info, job
+
+    # ── answers without a job ──
+
+    @cached_property
+    def vouchers(self) -> Vouchers:
+        return Vouchers(self.web3, self.deployment)
+
+    def tab(self, model: str, *, node: int | None = None, deposit: float | None = None, ahead: int = AHEAD) -> Tab:
+        """An account with one node that streams answers of a model without a job, paid by vouchers; nobody checks them.
+
+        Args:
+            node: number of a node that holds the whole model; without it, the fastest.
+            deposit: OSTR to have in reach of this node's operator, who can spend them only against vouchers. What is missing is deposited.
+            ahead: positions to pay ahead of what has come: what can be lost to a node that stops.
+
+        Raises:
+            UnknownModel, UsageError, InsufficientFunds: before anything is spent.
+            Unavailable: no such node is there.
+        """
+        info = self.find_model(model)
+        opened = Tab(self, *choose_node(self, info, node), ahead)
+        if deposit is not None:
+            opened.top_up(to_wei(deposit))
+        return opened
 
     def signer_of(self, node_id: NodeId) -> Address:
         """The key that signs for a node."""

@@ -47,6 +47,23 @@ _TYPES: dict[str, dict[str, list[dict[str, str]]]] = {
             {"name": "output", "type": "bytes32"},
         ]
     },
+    "Voucher": {
+        "Voucher": [
+            {"name": "payer", "type": "address"},
+            {"name": "receiver", "type": "address"},
+            {"name": "collectionId", "type": "bytes32"},
+            {"name": "cumulativeAmount", "type": "uint128"},
+        ]
+    },
+    "Ask": {
+        "Ask": [
+            {"name": "nodeId", "type": "uint64"},
+            {"name": "session", "type": "bytes32"},
+            {"name": "collectionId", "type": "bytes32"},
+            {"name": "input", "type": "bytes32"},
+            {"name": "time", "type": "uint64"},
+        ]
+    },
     "Signer": {"Signer": [{"name": "operator", "type": "address"}, {"name": "signer", "type": "address"}]},
 }
 
@@ -79,6 +96,37 @@ class Receipt:
     units: int
     input: bytes
     output: bytes
+
+
+@dataclass(frozen=True)
+class Voucher:
+    """A payer's word that it owes `amount` wei of the token in all under `collection` (32 bytes): a newer one has a larger amount."""
+
+    payer: Address
+    receiver: Address
+    collection: bytes
+    amount: int
+
+
+def voucher_message(domain: Domain, voucher: Voucher) -> SignableMessage:
+    """In the domain of PaymentVouchers."""
+    return domain.message(
+        "Voucher",
+        {
+            "payer": voucher.payer,
+            "receiver": voucher.receiver,
+            "collectionId": voucher.collection,
+            "cumulativeAmount": voucher.amount,
+        },
+    )
+
+
+def ask_message(
+    domain: Domain, node_id: int, session: bytes, collection: bytes, input_: bytes, time: int
+) -> SignableMessage:
+    """What a payer signs to have one node answer on its account, once: also in the domain of PaymentVouchers. `input_` is hashed."""
+    values = {"nodeId": node_id, "session": session, "collectionId": collection, "input": keccak(input_), "time": time}
+    return domain.message("Ask", values)
 
 
 def assignment_message(domain: Domain, assignment: Assignment) -> SignableMessage:

@@ -98,7 +98,7 @@ def ledger(network: Devnet) -> dict[str, int]:
     accounts = {f"account {i}": market.token_balance(network.key(i).address) for i in numbers}
     held = {
         name: market.token_balance(network.deployment.address(name))
-        for name in ("StakeVault", "JobMarket", "ShardRegistry", "DisputeCourt", "Adjudicator")
+        for name in ("StakeVault", "JobMarket", "ShardRegistry", "DisputeCourt", "Adjudicator", "PaymentVouchers")
     }
     return {**accounts, **held, "burnt": SUPPLY - market.supply()}
 

@@ -317,7 +317,7 @@ class Devnet:
         )  # fmt: skip
         if spec.serves:
             command += ["--listen", listen, "--announce", announce, "--memory-mb", str(spec.memory_mb)]
-            command += ["--juror"] * spec.juror
+            command += ["--juror"] * spec.juror + ["--vouchers"]
         if spec.kernel:
             command += ["--kernel", spec.kernel]
         if spec.fault:

@@ -200,6 +200,41 @@ class Probe(Message, frozen=True):
     payload: bytes
 
 
+class Ask(Message, frozen=True):
+    """Client → node: answer this without a job, paid by vouchers as it goes. No replica checks it."""
+
+    session: bytes
+    model_id: bytes
+    job_input: bytes
+    payer: str
+    collection: bytes  # 32 bytes: under which id the payer's vouchers are counted
+    time: int  # Unix seconds, now
+    signature: bytes  # the payer's: nobody else uses its credit
+
+
+class Pay(Message, frozen=True):
+    """Client → node: a voucher for an answer that is under way. Wei do not fit MessagePack's integers: 16 bytes, big-endian."""
+
+    session: bytes
+    amount: bytes
+    signature: bytes
+
+
+class Bill(Message, frozen=True, tag=True):
+    """Node → client: it goes on once it has a voucher over `due`, everything ever owed under this id. Both are wei, 16 bytes big-endian."""
+
+    due: bytes
+    price: bytes  # of one position
+
+
+class Answered(Message, frozen=True, tag=True):
+    """Node → client: the answer is whole. `spent` is everything ever used under this id, wei, 16 bytes big-endian."""
+
+    tokens: list[int]
+    units: int
+    spent: bytes
+
+
 M = TypeVar("M")
 _encoder = msgspec.msgpack.Encoder()
 
@@ -216,6 +251,17 @@ def decode(data: bytes, kind: type[M]) -> M:
         return msgspec.msgpack.decode(data, type=kind)
     except msgspec.MsgspecError as error:
         raise BadFrame(f"message: not a {getattr(kind, '__name__', kind)} ({error})") from error
+
+
+def pack_wei(amount: int) -> bytes:
+    return amount.to_bytes(16, "big")
+
+
+def unpack_wei(data: bytes) -> int:
+    """Raises `BadFrame` unless it is 16 bytes."""
+    if len(data) != 16:
+        raise BadFrame(f"amount: {len(data)} bytes, want 16")
+    return int.from_bytes(data, "big")
 
 
 def pack_digests(digests: Digests) -> bytes:

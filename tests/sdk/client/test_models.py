@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from ostraka.chain import events as ev
-from ostraka.chain.catalogue import Catalogue
+from ostraka.chain.catalogue import KINDS, Catalogue
 from ostraka.chain.remember import Remembered
 from ostraka.chain.whereabouts import READ_AGAIN
 from ostraka.client.client import Client, ModelInfo
@@ -15,7 +15,7 @@ from ostraka.errors import UnknownModel
 
 
 class FakeChain:
-    """Publications by chain block."""
+    """What was said of models, by chain block."""
 
     def __init__(self):
         self.last, self.said, self.asked = 0, {}, []
@@ -27,11 +27,15 @@ class FakeChain:
             blocks=2, max_units=9, price_per_unit=1, royalty_bps=0, profile=0, name=name,
         )  # fmt: skip
 
+    def say(self, number, kind, **fields):
+        self.last = max(self.last, number)
+        self.said[number] = kind(block_number=number, log_index=0, transaction=b"t", **fields)
+
     def block_number(self):
         return self.last
 
     def events(self, first, last, kinds=()):
-        assert kinds == (ev.ModelPublished,)
+        assert kinds == KINDS
         self.asked.append((first, last))
         return [event for number, event in sorted(self.said.items()) if first <= number <= last]
 
@@ -47,6 +51,20 @@ def test_models_are_read_once_but_for_what_a_reorganization_may_change():
     chain.publish(1_101, b"b", "two")  # the chain changed its mind: it was mined later
     assert [m.model_id for m in catalogue.models()] == [b"a", b"c", b"b"]
     assert chain.asked == [(5, 1_000), (1_001 - READ_AGAIN, 1_101)]
+
+
+def test_a_price_is_the_present_one_and_what_is_retired_is_gone():
+    chain = FakeChain()
+    catalogue = Catalogue(chain, 5)
+    chain.publish(6, b"a", "one")
+    chain.publish(7, b"b", "two")
+    chain.say(8, ev.ModelPriceChanged, model_id=b"a", previous=1, current=3)
+    for _ in range(2):  # the second look reads all of it again
+        assert [(m.name, m.price_per_unit) for m in catalogue.models()] == [("one", 3), ("two", 1)]
+    chain.say(9, ev.ModelRetired, model_id=b"b")
+    chain.say(10, ev.ModelPriceChanged, model_id=b"a", previous=3, current=2)
+    for _ in range(2):
+        assert [(m.name, m.price_per_unit) for m in catalogue.models()] == [("one", 2)]
 
 
 @pytest.fixture(params=[True, False])

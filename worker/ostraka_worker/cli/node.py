@@ -96,6 +96,13 @@ def serve(
         str | None, typer.Option(help="native, int8, fp32 or cuda; by default the start-up probe chooses.")
     ] = None,
     juror: JurorOption = False,
+    vouchers: Annotated[
+        bool,
+        typer.Option(
+            "--vouchers",
+            help="Stream answers without a job too, paid by vouchers; collect them with `ostraka voucher collect`.",
+        ),
+    ] = False,
     contest_limit: ContestOption = 10.0,
     fault: Annotated[str, typer.Option(hidden=True)] = "",
     profile: ProfileOption = None,
@@ -119,6 +126,7 @@ def serve(
         threads=threads,
         kernel=kernel,
         juror=juror,
+        vouchers=vouchers,
         contest_limit=int(contest_limit * OSTR),
         fault=fault,
     )

@@ -55,6 +55,18 @@ class ModelPublished(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ModelPriceChanged(Event):
+    model_id: bytes
+    previous: int
+    current: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRetired(Event):
+    model_id: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
 class ShardClaimed(Event):
     node_id: int
     model_id: bytes
