@@ -19,7 +19,9 @@ abstract contract ConsumerBase is IConsumer {
     IJobMarket public immutable market;
     IOstrakaToken public immutable token;
 
+    /// @notice Only the inbox, which checks what it brings, calls back.
     error NotInbox(address caller, address inbox);
+    /// @notice The output has `count` tokens, numbered from 0.
     error NoToken(uint256 index, uint256 count);
 
     modifier onlyInbox() {

@@ -11,6 +11,7 @@ import {IJobs} from "./IJobs.sol";
 /// A pinpoint blames the loser, because the majority has the other result; who knows better contests it with a bond, and an
 /// adjudicator is asked. Windows are half-open. The court holds exactly the sum of open bonds and of all balances.
 interface IDisputeCourt {
+    /// @dev Drawn in docs/contracts/states.md. Resolved: the verdict is known; Settled: it is carried out.
     enum DisputeState {
         None,
         Opened,
@@ -79,16 +80,24 @@ interface IDisputeCourt {
         uint128 contestBond;
     }
 
+    /// @notice Somebody lacks a trace and asks for it row by row; the challenger's clock runs.
     event ConflictOpened(
         uint256 indexed jobId, uint8 indexed replica, address indexed challenger, uint8 winner, uint256 bond
     );
+    /// @notice The challenger wants the winner's digests at a position; the winners' clock runs.
+    /// @param respondBefore timestamp
     event RowAsked(uint256 indexed jobId, uint8 indexed replica, uint32 position, uint256 respondBefore);
     /// @notice The digests stand in the transaction's input.
     event RowShown(uint256 indexed jobId, uint8 indexed replica, uint32 position, uint256 askBefore);
+    /// @notice A winner let its clock run out: its lead is punished.
     event TraceWithheld(uint256 indexed jobId, uint8 indexed replica, uint8 winner);
+    /// @notice The challenger let its clock run out: its bond is the treasury's, and the replica can be disputed again.
     event ConflictAbandoned(uint256 indexed jobId, uint8 indexed replica, address challenger);
+    /// @notice It is shown where the outvoted replica went its own way. The loser's stage is to blame unless somebody
+    /// contests in time.
     /// @param position the first position that differs
     /// @param block the first block whose output differs; the lead's first block where the lead is to blame
+    /// @param contestBefore timestamp
     event StagePinpointed(
         uint256 indexed jobId,
         uint8 indexed replica,
@@ -98,39 +107,74 @@ interface IDisputeCourt {
         uint16 block,
         uint256 contestBefore
     );
+    /// @notice Somebody says that the outvoted replica was right; the adjudicator is asked.
     event PinpointContested(uint256 indexed jobId, uint8 indexed replica, address indexed contester, uint256 bond);
+    /// @notice The verdict is known and can be carried out.
     event DisputeResolved(uint256 indexed jobId, uint8 indexed replica, IAdjudicator.Verdict verdict);
+    /// @notice The verdict is carried out: stakes, pay and bonds are where they belong.
     event DisputeSettled(uint256 indexed jobId, uint8 indexed replica, IAdjudicator.Verdict verdict);
+    /// @notice Nobody disputed the outvoted replica in time: each of its stages lost its job lock.
     event ReplicaForfeited(uint256 indexed jobId, uint8 indexed replica);
+    /// @notice Another winner had the same wrong row; its stage is slashed and its node jailed.
     event WinnerPunished(uint256 indexed jobId, uint8 indexed replica, uint8 winner, uint64 nodeId);
+    /// @notice The node signed two outputs for one input; it is slashed and jailed.
     event Equivocated(uint256 indexed jobId, uint64 indexed nodeId, address indexed challenger);
+    /// @notice Bonds that had returned were paid out.
     event BondWithdrawn(address indexed account, uint256 amount);
 
+    /// @notice The market has no job of this number.
     error UnknownJob(uint256 jobId);
+    /// @notice Disputes are about jobs that are Agreed, Disputed or Overturned.
     error WrongJobState(uint256 jobId, IJobs.JobState state);
+    /// @notice The replica was not outvoted, or is judged already.
     error NotOutvoted(uint256 jobId, uint8 replica);
+    /// @notice The replica does not have the agreed result, or is not the one that the dispute is held against.
     error NotWinner(uint256 jobId, uint8 replica);
+    /// @notice This call does not fit the dispute's state; docs/contracts/states.md has the order of calls.
     error WrongDisputeState(uint256 jobId, uint8 replica, DisputeState state);
+    /// @notice A dispute had to begin before `deadline`; from then on the replica can only be forfeited.
     error ChallengeClosed(uint256 jobId, uint256 deadline, uint256 nowAt);
+    /// @notice The replica may still be disputed; it can be forfeited from `deadline` on.
     error ChallengeStillOpen(uint256 jobId, uint256 deadline, uint256 nowAt);
+    /// @notice The move had to come before `deadline`; from then on `timeout` or `conclude` ends it.
     error ClockRanOut(uint256 jobId, uint8 replica, uint256 deadline, uint256 nowAt);
+    /// @notice The other side may still move; come back from `deadline` on.
     error ClockStillRuns(uint256 jobId, uint8 replica, uint256 deadline, uint256 nowAt);
+    /// @notice This winner was silent in an earlier conflict; name another one.
     error AlreadyWithheld(uint256 jobId, uint8 winner);
+    /// @notice Only who opened the conflict may ask for rows.
     error NotChallenger(address caller, address challenger);
+    /// @notice Only the adjudicator answers.
     error NotAdjudicator(address caller, address adjudicator);
+    /// @notice The court was created without an adjudicator: nothing can be contested.
     error NoAdjudicator();
+    /// @notice `None` is no answer.
     error NoVerdict();
+    /// @notice Units, output digest and trace root do not give what the replica revealed; take them from its
+    /// `ReplicaRevealed` event.
     error ResultMismatch(uint8 replica, bytes32 revealed, bytes32 given);
+    /// @notice The position must be below `units`, the length of the shorter trace.
     error PositionOutOfRange(uint32 position, uint32 units);
+    /// @notice A row has a digest for each border: one more than the model has blocks.
     error RowLengthWrong(uint8 replica, uint256 digests, uint256 expected);
+    /// @notice The Merkle proof must have as many siblings as the replica's tree has levels.
     error ProofLengthWrong(uint8 replica, uint256 siblings, uint256 expected);
+    /// @notice The row and its proof do not lead to the root that the replica revealed.
     error TraceRootMismatch(uint8 replica, bytes32 revealed, bytes32 given);
+    /// @notice Both rows are equal here; show the first position at which they differ.
     error NoDifference(uint32 position);
+    /// @notice The traces alone show who is wrong: a fed token, a stated output, or another block than the pinpoint's.
     error NothingToJudge(uint256 jobId, uint8 replica);
+    /// @notice Other winners are punished only after a contest found the winner's row wrong.
     error WinnerNotGuilty(uint256 jobId, uint8 replica);
+    /// @notice This offence was punished before.
+    /// @param offence hash of who did what
     error AlreadyPunished(bytes32 offence);
+    /// @notice Both receipts state the same output: that is no offence.
     error SameReceipt(bytes32 output);
+    /// @notice A receipt was not signed by a key that is or was the node's.
     error BadReceiptSignature(uint64 nodeId, address recovered);
+    /// @notice The account has no bond that returned.
     error NothingToWithdraw(address account);
 
     /// @notice Shows which block of an outvoted replica differs first. By anyone: before the challenge deadline, or while a
@@ -198,6 +242,7 @@ interface IDisputeCourt {
     /// @notice Pays out bonds that returned to the caller.
     function withdraw() external returns (uint256 amount);
 
+    /// @notice The dispute about an outvoted replica; state None where there is none.
     function dispute(uint256 jobId, uint8 loser) external view returns (Dispute memory);
 
     /// @notice What `conflict` and `contest` take.
@@ -206,6 +251,7 @@ interface IDisputeCourt {
     /// @notice What `withdraw` would pay `account`.
     function balanceOf(address account) external view returns (uint256);
 
+    /// @notice The market whose jobs are judged, and which carries verdicts out.
     function market() external view returns (IJobMarket);
 
     /// @notice The zero address where there is none: then nothing can be contested.

@@ -102,6 +102,7 @@ interface IJobMarket is IJobs {
     /// @notice All zero for an id that does not exist. The state takes the clock into account.
     function job(uint256 jobId) external view returns (JobView memory);
 
+    /// @notice What a replica has done; its state is None where it never committed.
     function replica(uint256 jobId, uint8 index) external view returns (ReplicaView memory);
 
     /// @notice What contracts ask most: a job's state and, once there is one, the agreed result hash. Cheaper than `job`.
@@ -119,6 +120,7 @@ interface IJobMarket is IJobs {
     /// @notice What `withdraw` would pay `account`.
     function balanceOf(address account) external view returns (uint256);
 
+    /// @notice Whether jobs may name this account; who registered in IOrchestrators needs no such leave.
     function isOrchestrator(address account) external view returns (bool);
 
     /// @notice What each stage of the job locks.

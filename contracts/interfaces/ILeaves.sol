@@ -32,24 +32,41 @@ interface ILeaves {
         bytes32[] claimProof;
     }
 
+    /// @notice It is known where the model's weight rows are proved, for jobs after `afterJob`.
     event WeightsPublished(bytes32 indexed modelId, bytes32 root, uint256 afterJob);
+    /// @notice The accused stage of a side has posted the root of its products.
     event TracePosted(uint256 indexed disputeId, ICases.Side indexed side, uint64 indexed nodeId, bytes32 root);
+    /// @notice A posted product is wrong: the side is guilty.
+    /// @param right what the contract computed
     event LeafProven(
         uint256 indexed disputeId, ICases.Side indexed side, uint16 op, uint8 pass, uint32 row, int256 claimed, int256 right
     );
 
+    /// @notice Only the model's publisher may say where its weights are proved.
     error NotPublisher(bytes32 modelId, address caller, address publisher);
+    /// @notice A root, once published, cannot be changed.
     error WeightsAlreadyPublished(bytes32 modelId);
+    /// @notice 0 stands for no root.
     error ZeroRoot();
+    /// @notice Only the signer or the operator of the accused node posts for its stage.
     error NotAccused(address caller, uint64 nodeId);
+    /// @notice The side has posted its root, which cannot be changed.
     error TraceAlreadyPosted(uint256 disputeId, ICases.Side side);
+    /// @notice The side has posted nothing that could be proved wrong; votes decide.
     error NoTrace(uint256 disputeId, ICases.Side side);
+    /// @notice No weights' root counts for this job: there is none, or it came after the submission. Votes decide.
     error NoWeights(bytes32 modelId, uint256 jobId, uint256 afterJob);
+    /// @notice The side is proven wrong already.
     error AlreadyProven(uint256 disputeId, ICases.Side side);
+    /// @notice A product has 1 to `most` terms.
     error LengthOutOfRange(uint32 length, uint32 most);
+    /// @notice Weights and activations must be padded to `expected` bytes, whole words.
     error LeafSizeWrong(uint256 weights, uint256 activations, uint256 expected);
+    /// @notice The weights and their proof do not lead to the root that the publisher published.
     error WeightsMismatch(bytes32 published, bytes32 given);
+    /// @notice The claim and its proof do not lead to the root that the side posted.
     error ClaimMismatch(bytes32 posted, bytes32 given);
+    /// @notice The sum is what the side posted: there is nothing to prove.
     error LeafIsRight(uint16 op, uint8 pass, uint32 row, int256 claimed);
 
     /// @notice Publishes the Merkle root over all weight rows of a model; it counts for jobs submitted from then on, so that

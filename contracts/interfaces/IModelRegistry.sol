@@ -28,6 +28,8 @@ interface IModelRegistry {
         bool retired;
     }
 
+    /// @notice Jobs may name the model from now on; the publisher gets the royalty.
+    /// @param pricePerUnit wei of the token
     event ModelPublished(
         bytes32 indexed modelId,
         address indexed publisher,
@@ -39,18 +41,30 @@ interface IModelRegistry {
         Profile profile,
         string name
     );
+    /// @notice Jobs submitted from now on pay the new price a unit, in wei of the token.
     event ModelPriceChanged(bytes32 indexed modelId, uint96 previous, uint96 current);
+    /// @notice The model takes no new jobs and claims, for ever.
     event ModelRetired(bytes32 indexed modelId);
 
+    /// @notice A digest has one publisher, the first.
     error AlreadyPublished(bytes32 modelId, address publisher);
+    /// @notice No model was published under this digest.
     error UnknownModel(bytes32 modelId);
+    /// @notice Only the model's publisher may do this.
     error NotPublisher(bytes32 modelId, address caller, address publisher);
+    /// @notice The model was retired before, which cannot be undone.
     error ModelIsRetired(bytes32 modelId);
+    /// @notice Manifest digest and shard root must be given.
     error ZeroDigest();
+    /// @notice A model has 1 to `maxBlocks` blocks.
     error BlocksOutOfRange(uint16 blocks, uint16 maxBlocks);
+    /// @notice A job's most units must be 1 to `most`.
     error MaxUnitsOutOfRange(uint32 maxUnits, uint32 most);
+    /// @notice The price must be a whole number of gwei of the token, from `least` to `most`, all in wei.
     error PriceOutOfRange(uint96 pricePerUnit, uint96 least, uint96 most);
+    /// @notice A publisher's share may be `maxRoyaltyBps` at most.
     error RoyaltyTooHigh(uint16 royaltyBps, uint16 maxRoyaltyBps);
+    /// @notice A name has 1 to `maxLength` bytes.
     error NameLengthOutOfRange(uint256 length, uint256 maxLength);
 
     /// @notice Publishes a model in the caller's name. May be paused. What is published is fixed, but for the price.

@@ -28,24 +28,43 @@ interface INodeRegistry {
         address signer;
     }
 
+    /// @notice The contracts that may activate and jail are named, once and for ever.
     event Initialized(address indexed shards, address indexed market);
+    /// @notice There is a new node, Pending until it claims a shard.
     event NodeRegistered(uint64 indexed nodeId, address indexed operator, address indexed signer, string endpoint);
+    /// @notice The node is reached elsewhere from now on.
     event NodeEndpointChanged(uint64 indexed nodeId, string endpoint);
+    /// @notice Another key signs for the node from now on.
     event NodeKeyRotated(uint64 indexed nodeId, address indexed previous, address indexed current);
+    /// @notice The node's status is another.
     event NodeStatusChanged(uint64 indexed nodeId, NodeStatus previous, NodeStatus current);
 
+    /// @notice Only the account that created this contract may name the others.
     error NotDeployer(address caller, address deployer);
+    /// @notice The others were named before and cannot be changed.
     error AlreadyInitialized(address market);
+    /// @notice An address that is needed was left out.
     error ZeroAddress();
+    /// @notice Only the ShardRegistry activates nodes: claim a shard.
     error NotShardRegistry(address caller, address shards);
+    /// @notice Only the market and the ShardRegistry jail nodes.
     error NotMarket(address caller, address market);
+    /// @notice No node has this number.
     error UnknownNode(uint64 nodeId);
+    /// @notice Only the node's operator may do this.
     error NotOperator(uint64 nodeId, address caller, address operator);
+    /// @notice An endpoint has 1 to `maxLength` bytes.
     error EndpointLengthOutOfRange(uint256 length, uint256 maxLength);
+    /// @notice The key is or was a node's, and a key is never used again; make a new one.
+    /// @param nodeId whose it is or was
     error SignerTaken(address signer, uint64 nodeId);
+    /// @notice The proof is not the signer's signature over operator and signer.
     error BadSignerProof(address signer, address recovered);
+    /// @notice This call does not fit the node's status; docs/contracts/states.md has the order of calls.
     error WrongStatus(uint64 nodeId, NodeStatus status);
+    /// @notice The node may leave the jail from `jailedUntil` on.
     error StillJailed(uint64 nodeId, uint256 jailedUntil, uint256 nowAt);
+    /// @notice Some of the operator's stake still stands behind work; exit again when nothing is locked.
     error StakeStillLocked(address operator, uint256 locked);
 
     /// @notice Names the contracts that may activate and jail. By the deployer, once.
@@ -99,14 +118,19 @@ interface INodeRegistry {
     /// @notice Whose key this is, in one storage read; all zero for a key that signs for no node.
     function identify(address signer) external view returns (uint64 nodeId, uint32 operatorId, NodeStatus status);
 
+    /// @notice The account that owns the node and its stake; zero where there is no such node.
     function operatorOf(uint64 nodeId) external view returns (address);
 
+    /// @notice The key that signs for the node now; zero where there is no such node.
     function signerOf(uint64 nodeId) external view returns (address);
 
+    /// @notice The node's status; None where there is no such node.
     function statusOf(uint64 nodeId) external view returns (NodeStatus);
 
+    /// @notice How many nodes were ever registered, which is the number of the last.
     function nodeCount() external view returns (uint64);
 
+    /// @notice Where operators' stake lies.
     function vault() external view returns (IStakeVault);
 
     /// @notice Seconds between `jail` and `unjail`.

@@ -45,36 +45,64 @@ interface IOrchestrators {
         Status status;
     }
 
+    /// @notice An account is in, and counts for orders two epochs later.
+    /// @param stake wei of the token
     event OrchestratorRegistered(address indexed account, string endpoint, uint96 stake);
+    /// @notice An account staked more, in wei of the token.
     /// @param stake all of it
     event OrchestratorStakeAdded(address indexed account, uint96 amount, uint96 stake);
+    /// @notice The account answers elsewhere from now on.
     event OrchestratorEndpointChanged(address indexed account, string endpoint);
+    /// @notice An account is out, by itself or because a larger stake took its place; its stake unbonds.
     event OrchestratorLeft(address indexed account, uint40 unlockAt);
+    /// @notice The stake was paid out, in wei of the token, and the account forgotten.
     event OrchestratorWithdrawn(address indexed account, uint96 amount);
+    /// @notice An epoch's seed is on its way.
     /// @param seedBlock number of the chain block whose hash decides
     event OrderAsked(uint256 indexed orderEpoch, uint256 requestId, uint256 seedBlock);
+    /// @notice An epoch's order stands.
     /// @param ranked the leader first
     event OrderDrawn(uint256 indexed orderEpoch, bytes32 seed, address[] ranked);
+    /// @notice An orchestrator signed more routes than rounds. The last two add up to `amount`, all in wei of the token.
+    /// @param offence hash of account, job and replica
     event OrchestratorSlashed(
         address indexed account, address indexed reporter, bytes32 offence, uint256 amount, uint256 toReporter, uint256 burnt
     );
 
+    /// @notice A number of the terms is outside its limits: see `Terms`.
     error BadTerms(Terms terms);
+    /// @notice Market and randomness must be given.
     error ZeroAddress();
+    /// @notice The account is in, or its stake still unbonds: withdraw first.
     error AlreadyRegistered(address account, Status status);
+    /// @notice This call does not fit the account's status; docs/contracts/states.md has the order of calls.
     error WrongMemberStatus(address account, Status status);
+    /// @notice An endpoint has 1 to `maxLength` bytes.
     error EndpointLengthOutOfRange(uint256 length, uint256 maxLength);
+    /// @notice `minStake` is the least, in wei of the token.
     error StakeTooLow(uint96 stake, uint96 minStake);
+    /// @notice All places are taken, and it needs more than the smallest stake to take one over.
     error NoRoom(uint96 stake, uint96 smallest);
+    /// @notice Those who left keep their slots while an order may count them; come back an epoch or two later.
     error AllSlotsTaken(uint256 slots);
+    /// @notice The amount must be above 0.
     error ZeroAmount();
+    /// @notice The stake can be withdrawn from `unlockAt` on.
     error StillUnbonding(address account, uint40 unlockAt, uint256 nowAt);
+    /// @notice Orders are asked for and drawn in their epoch or the one before.
     error EpochOutOfReach(uint256 orderEpoch, uint256 current);
+    /// @notice The epoch's order stands.
     error OrderAlreadyDrawn(uint256 orderEpoch);
+    /// @notice The epoch's seed must be asked for first: `askOrder`.
     error OrderNotAsked(uint256 orderEpoch);
+    /// @notice It takes `expected` assignments and as many signatures: one more than the job had rounds.
     error AssignmentCountWrong(uint256 assignments, uint256 signatures, uint256 expected);
+    /// @notice All assignments must differ.
+    /// @param assignment its hash
     error SameAssignment(bytes32 assignment);
+    /// @notice All assignments must be signed by one account.
     error SignersDiffer(address first, address other);
+    /// @notice The account was punished for this job and replica before.
     error AlreadyPunished(bytes32 offence);
 
     /// @notice Stakes and is in; counts for orders from the epoch after the next. May be paused. Where all places are taken, the
@@ -134,18 +162,24 @@ interface IOrchestrators {
     /// @notice All that are Active.
     function active() external view returns (address[] memory accounts);
 
+    /// @notice How many are Active.
     function activeCount() external view returns (uint256);
 
+    /// @notice An account's place; all zero for one that is not registered.
     function member(address account) external view returns (Member memory);
 
     /// @notice What an order of this epoch counts for the account, in whole tokens. Of the present epoch or the next.
     function weightOf(address account, uint256 orderEpoch) external view returns (uint256);
 
+    /// @notice Stakes and times; fixed when this contract was created.
     function terms() external view returns (Terms memory);
 
+    /// @notice The market whose jobs are matched.
     function market() external view returns (IJobMarket);
 
+    /// @notice Where the seeds of orders come from.
     function randomness() external view returns (IRandomness);
 
+    /// @notice What is staked.
     function token() external view returns (IOstrakaToken);
 }

@@ -28,9 +28,13 @@ interface IParams {
         uint16 bondBps;
     }
 
+    /// @notice Another set is in force for what begins from now on.
+    /// @param epoch the set's number
     event ParamsChanged(uint8 indexed epoch, Set set);
 
+    /// @notice A number of the set is outside its limits: docs/contracts/Params.md lists them.
     error BadParams(Set set);
+    /// @notice All numbers for sets are given out.
     error TooManyEpochs(uint256 maxEpochs);
 
     /// @notice Puts another set in force for jobs submitted from now on. By the owner.

@@ -30,10 +30,16 @@ interface IPaymentVouchers {
         uint40 thawedAt;
     }
 
+    /// @notice Vouchers of this payer for this receiver are good for more, by wei of the token.
     event Deposited(address indexed payer, address indexed receiver, uint256 amount);
+    /// @notice The payer takes some back: the receiver should collect before `thawedAt`.
+    /// @param amount wei of the token that join what thaws already
     event ThawRequested(address indexed payer, address indexed receiver, uint256 amount, uint256 thawedAt);
+    /// @notice All that thawed is available again.
     event ThawCancelled(address indexed payer, address indexed receiver, uint256 amount);
+    /// @notice The payer got back what had thawed.
     event DepositWithdrawn(address indexed payer, address indexed receiver, uint256 amount);
+    /// @notice The receiver was paid what the voucher is worth beyond earlier ones.
     /// @param signer whose signature it was: the payer, or one it had authorised
     /// @param paid what it took of the deposit
     /// @param fee the part of it that is the protocol's; the receiver got the rest
@@ -46,23 +52,40 @@ interface IPaymentVouchers {
         uint256 paid,
         uint256 fee
     );
+    /// @notice The treasury was sent the fees taken so far.
     event FeesWithdrawn(address indexed treasury, uint256 amount);
+    /// @notice Vouchers that `signer` signs count as the payer's.
     event SignerAuthorized(address indexed payer, address indexed signer);
+    /// @notice They count until `validUntil`: the receiver should collect before.
     event SignerRevoked(address indexed payer, address indexed signer, uint256 validUntil);
 
+    /// @notice Receivers need some time to collect before deposits are gone.
     error ThawPeriodTooShort(uint40 thawPeriod, uint40 minThawPeriod);
+    /// @notice An address that is needed was left out.
     error ZeroAddress();
+    /// @notice The amount must be above 0.
     error ZeroAmount();
+    /// @notice A deposit can hold `maxAmount` more, in wei of the token.
     error DepositTooLarge(uint256 amount, uint256 maxAmount);
+    /// @notice No more than is available can thaw.
     error InsufficientDeposit(address payer, address receiver, uint256 amount, uint256 available);
+    /// @notice Nothing thaws; `requestThaw` starts it.
     error NothingThawing(address payer, address receiver);
+    /// @notice It can be withdrawn from `thawedAt` on.
     error StillThawing(address payer, address receiver, uint256 thawedAt, uint256 nowAt);
+    /// @notice Only the voucher's receiver collects it.
     error NotReceiver(address caller, address receiver);
+    /// @notice The voucher was signed neither by the payer nor by a signer that counts now.
     error BadVoucherSignature(address recovered, address payer);
+    /// @notice As much or more was collected before; ask the payer for a newer voucher.
     error NothingOwed(bytes32 collectionId, uint256 cumulativeAmount, uint256 collected);
+    /// @notice The payer has nothing deposited for this receiver; the voucher stays good for when it has.
     error DepositEmpty(address payer, address receiver);
+    /// @notice The signer counts already, without an end.
     error AlreadyAuthorized(address payer, address signer);
+    /// @notice The signer does not count, or has been given an end before.
     error NotAuthorized(address payer, address signer);
+    /// @notice There are no fees to send.
     error NoFees();
 
     /// @notice Adds `amount` of the caller's tokens to its deposit for `receiver`.
@@ -93,8 +116,10 @@ interface IPaymentVouchers {
     /// @notice Sends the treasury the fees taken so far. By anyone.
     function withdrawFees() external returns (uint256 amount);
 
+    /// @notice What a payer has deposited for a receiver, in wei of the token.
     function depositOf(address payer, address receiver) external view returns (Deposit memory);
 
+    /// @notice What left the deposit so far for a collection, in wei of the token, fees included.
     function collectedOf(address payer, address receiver, bytes32 collectionId) external view returns (uint256);
 
     /// @notice What `collect` would take of the deposit for the voucher now, if its signature is good.
@@ -112,8 +137,10 @@ interface IPaymentVouchers {
     /// @notice Whose `protocolFeeBps` is taken: of the set in force when a voucher is collected.
     function params() external view returns (IParams);
 
+    /// @notice Whose the protocol's fees are.
     function treasury() external view returns (address);
 
+    /// @notice What is deposited and paid.
     function token() external view returns (IOstrakaToken);
 
     /// @notice Seconds between `requestThaw` and `withdraw`: what receivers have to collect. At least 60.

@@ -6,6 +6,7 @@ pragma solidity 0.8.28;
 /// file; the node shows the chunk with two Merkle proofs against the model's shard root (docs/protocol.md §1) within the window
 /// and keeps the bond. A node that does not is slashed and jailed, and its claim dropped. Half-open windows as everywhere.
 interface IPossession {
+    /// @dev `Open → Proven`, `→ Failed`, or `→ Void` where nobody could see the seed any more.
     enum ChallengeState {
         None,
         Open,
@@ -60,6 +61,7 @@ interface IPossession {
         bytes32[] chunkProof;
     }
 
+    /// @notice The node must show a chunk before `deadline`.
     event PossessionChallenged(
         uint256 indexed challengeId,
         uint64 indexed nodeId,
@@ -69,27 +71,51 @@ interface IPossession {
         uint16 stop,
         uint256 deadline
     );
+    /// @notice The seed is kept, so that the challenge can be answered or end after the chain forgot it.
     event PossessionDrawn(uint256 indexed challengeId, bytes32 seed);
+    /// @notice The node has shown the chunk, and earned the bond.
     event PossessionProven(uint256 indexed challengeId, uint64 indexed nodeId);
+    /// @notice The node did not answer: it is slashed and jailed. The last two add up to `slashed`, all in wei of the
+    /// token.
     event PossessionFailed(
         uint256 indexed challengeId, uint64 indexed nodeId, uint256 slashed, uint256 toChallenger, uint256 burnt
     );
+    /// @notice The chain forgot the seed before anybody drew it: nobody loses anything.
     event PossessionVoided(uint256 indexed challengeId);
+    /// @notice An account was paid its balance.
     event Withdrawn(address indexed account, uint256 amount);
 
+    /// @notice The window must be above 0, and a share 10 000 basis points at most.
     error TermsOutOfRange(uint32 windowSeconds, uint16 slashBps);
+    /// @notice The claim is being challenged already.
     error ChallengeStillOpen(uint64 nodeId, bytes32 modelId, uint256 challengeId);
+    /// @notice The claim was proven lately; it can be challenged from `challengeableAt` on.
     error StillCoolingDown(uint64 nodeId, bytes32 modelId, uint256 challengeableAt, uint256 nowAt);
+    /// @notice The challenge is not open: it has ended, or never was.
     error WrongChallengeState(uint256 challengeId, ChallengeState state);
+    /// @notice The seed can be read in chain blocks after `readyAfterBlock`.
     error SeedNotReady(uint256 challengeId, uint256 readyAfterBlock, uint256 nowBlock);
+    /// @notice The chain forgot the seed after `lastBlock` and nobody drew it before; `void` ends the challenge.
     error SeedExpired(uint256 challengeId, uint256 lastBlock, uint256 nowBlock);
+    /// @notice The seed is kept already.
     error SeedAlreadyDrawn(uint256 challengeId);
+    /// @notice The seed is drawn, or can be until `lastBlock`: the challenge ends by `prove` or `fail`.
     error SeedNotExpired(uint256 challengeId, uint256 lastBlock, uint256 nowBlock);
+    /// @notice The answer had to come before `deadline`.
     error AnswerTooLate(uint256 challengeId, uint256 deadline, uint256 nowAt);
+    /// @notice The node may still answer; it has failed from `deadline` on.
     error AnswerStillOpen(uint256 challengeId, uint256 deadline, uint256 nowAt);
+    /// @notice A file has a chunk at least.
     error ChunkCountOutOfRange(uint32 chunkCount);
+    /// @notice Chunk count, chunk root and proof do not lead to the model's shard root, at the block that the seed picked.
+    /// @param block_ the block that was to be shown
+    /// @param root where they lead
     error BlockProofWrong(uint256 challengeId, uint32 block_, bytes32 root, bytes32 shardRoot);
+    /// @notice The bytes and their proof do not lead to the chunk root, at the chunk that the seed picked.
+    /// @param chunk the chunk that was to be shown
+    /// @param root where they lead
     error ChunkProofWrong(uint256 challengeId, uint32 chunk, bytes32 root, bytes32 chunkRoot);
+    /// @notice The account's balance is 0.
     error NothingToWithdraw(address account);
 
     /// @notice Challenges a claim, takes the bond and locks what there is of the penalty. One at a time for each claim. May
@@ -127,8 +153,10 @@ interface IPossession {
         pure
         returns (uint32 block_, uint32 chunk);
 
+    /// @notice Windows, bonds and penalties; fixed when this contract was created.
     function possessionTerms() external view returns (Terms memory);
 
+    /// @notice How many challenges there ever were, which is the number of the last.
     function challengeCount() external view returns (uint256);
 
     /// @notice What `withdraw` would pay `account`.

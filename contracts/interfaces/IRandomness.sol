@@ -7,15 +7,24 @@ pragma solidity 0.8.28;
 /// nobody did, anyone renews the request. Whoever makes the chain block can throw it away and so draw once more, at the price
 /// of its reward: do not decide on more than that with one seed.
 interface IRandomness {
+    /// @notice A seed is on its way.
     /// @param seedBlock number of the chain block whose hash is the seed
     event SeedRequested(uint256 indexed requestId, uint256 seedBlock);
+    /// @notice Nobody used the seed in time; another is on its way under the same id.
+    /// @param seedBlock number of the chain block whose hash is the seed now
     event SeedRenewed(uint256 indexed requestId, uint256 seedBlock);
 
+    /// @notice The delay must be `least` to `most` chain blocks.
     error DelayOutOfRange(uint256 delayBlocks, uint256 least, uint256 most);
+    /// @notice The lifetime must be `least` to `most` chain blocks.
     error LifetimeOutOfRange(uint256 lifetimeBlocks, uint256 least, uint256 most);
+    /// @notice No request has this id.
     error UnknownRequest(uint256 requestId);
+    /// @notice The seed can be read in chain blocks after `seedBlock`.
     error SeedNotReady(uint256 requestId, uint256 seedBlock, uint256 nowBlock);
+    /// @notice The seed could be read until chain block `lastBlock`; `renew` asks for another.
     error SeedExpired(uint256 requestId, uint256 lastBlock, uint256 nowBlock);
+    /// @notice The seed is to come or can be read until chain block `lastBlock`: asking anew would be a second throw.
     error SeedStillGood(uint256 requestId, uint256 lastBlock, uint256 nowBlock);
 
     /// @notice Asks for a seed. By anyone; never reverts.

@@ -18,31 +18,56 @@ interface IResultInbox {
         Done
     }
 
+    /// @param consumer who is called
+    /// @param callbackGas what its next call gets
     struct Callback {
         address consumer;
         uint32 callbackGas;
         CallbackState state;
     }
 
+    /// @notice The consumer is called when the job is over.
     event CallbackRegistered(uint256 indexed jobId, address indexed consumer, uint32 callbackGas);
+    /// @notice The next call gets another amount of gas.
     event CallbackGasChanged(uint256 indexed jobId, uint32 callbackGas);
+    /// @notice The consumer was called with the output.
+    /// @param succeeded whether its call did; if not, it can be called again
     event ResultDelivered(uint256 indexed jobId, bool succeeded);
+    /// @notice The consumer was told that there will be no result.
+    /// @param ended how the job ended
+    /// @param succeeded whether its call did; if not, it can be called again
     event FailureDelivered(uint256 indexed jobId, IJobs.JobState ended, bool succeeded);
 
+    /// @notice The market must be given.
     error ZeroAddress();
+    /// @notice Only the job's requester may ask for a callback.
     error NotRequester(uint256 jobId, address caller, address requester);
+    /// @notice The caller has no code yet: a call to it would succeed without doing anything. Register after the
+    /// constructor.
     error NotContract(address caller);
+    /// @notice A callback has 1 to `maxCallbackGas` gas.
     error CallbackGasOutOfRange(uint32 callbackGas, uint32 maxCallbackGas);
+    /// @notice The job may give more output than a transaction can carry; fetch it off chain.
     error UnitsOutOfRange(uint32 units, uint256 maxUnits);
+    /// @notice The job has its callback; `setCallbackGas` changes its gas.
     error AlreadyRegistered(uint256 jobId);
+    /// @notice Nobody asked for a callback about this job.
     error NotRegistered(uint256 jobId);
+    /// @notice Only the consumer of the callback may do this.
     error NotConsumer(uint256 jobId, address caller, address consumer);
+    /// @notice The consumer has been told, and is told once.
     error AlreadyDone(uint256 jobId);
+    /// @notice The consumer is being called right now, and may not be called from within.
     error CallbackRunning(uint256 jobId);
+    /// @notice Results are delivered when the job is Final: a dispute may still change it.
     error JobNotFinal(uint256 jobId, IJobs.JobState state);
+    /// @notice The job has not ended without a result.
     error JobNotFailed(uint256 jobId, IJobs.JobState state);
+    /// @notice The output must be whole tokens of 4 bytes, no more of them than a transaction can carry.
     error OutputNotTokens(uint256 bytesGiven);
+    /// @notice Units, output and trace root do not give the result that was agreed on.
     error ResultMismatch(uint256 jobId, bytes32 agreed, bytes32 given);
+    /// @notice The callback could not be given all of its gas; send the transaction with more.
     error TooLittleGas(uint256 gasLeft, uint256 gasNeeded);
 
     /// @notice Asks for a callback about a job. By the job's requester, which must be a contract whose constructor has ended.
@@ -67,7 +92,9 @@ interface IResultInbox {
     /// @notice All zero where nobody registered.
     function callbackOf(uint256 jobId) external view returns (Callback memory);
 
+    /// @notice The market whose jobs are told about.
     function market() external view returns (IJobMarket);
 
+    /// @notice The most gas that a callback may ask for.
     function maxCallbackGas() external view returns (uint32);
 }

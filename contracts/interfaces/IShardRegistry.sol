@@ -9,16 +9,26 @@ import {IStakeVault} from "./IStakeVault.sol";
 /// @title ShardRegistry: which node serves which blocks.
 /// @notice A node claims at most one span of each model. Spans are half-open, `[start, stop)`.
 interface IShardRegistry is IPossession {
+    /// @notice The node serves blocks `[start, stop)` of the model from now on.
     event ShardClaimed(uint64 indexed nodeId, bytes32 indexed modelId, uint16 start, uint16 stop);
+    /// @notice The node serves nothing of the model any more, by itself or because it failed a challenge.
     event ShardReleased(uint64 indexed nodeId, bytes32 indexed modelId);
 
+    /// @notice No node has this number.
     error UnknownNode(uint64 nodeId);
+    /// @notice Only the node's signer or operator may do this.
     error NotNodeKey(uint64 nodeId, address caller);
+    /// @notice The node's status lets it serve nothing: a claim wants Pending or Active, a challenge Active or Draining.
     error NodeNotServing(uint64 nodeId, INodeRegistry.NodeStatus status);
+    /// @notice No model was published under this digest.
     error UnknownModel(bytes32 modelId);
+    /// @notice Its publisher has retired the model: it takes no new claims.
     error ModelIsRetired(bytes32 modelId);
+    /// @notice A span has a block at least, and ends within the model.
     error SpanOutOfRange(uint16 start, uint16 stop, uint16 blocks);
+    /// @notice The operator's free stake is below `minimumStake(modelId)`, in wei of the token; stake more.
     error StakeBelowMinimum(address operator, uint256 free, uint256 minimum);
+    /// @notice The node claims nothing of this model.
     error NothingClaimed(uint64 nodeId, bytes32 modelId);
 
     /// @notice Claims a span, in the place of the one the node claimed of this model before. A Pending node becomes
@@ -37,11 +47,15 @@ interface IShardRegistry is IPossession {
     /// @notice Free stake that a claim asks for: `stakeToPriceRatio` times the price of the model's largest job.
     function minimumStake(bytes32 modelId) external view returns (uint256);
 
+    /// @notice Which nodes there are, and whose.
     function nodes() external view returns (INodeRegistry);
 
+    /// @notice Which models there are, and what they cost.
     function models() external view returns (IModelRegistry);
 
+    /// @notice Where operators' stake lies.
     function vault() external view returns (IStakeVault);
 
+    /// @notice How many prices of a model's largest job a claim wants in free stake.
     function stakeToPriceRatio() external view returns (uint32);
 }

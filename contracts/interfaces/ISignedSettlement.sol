@@ -7,8 +7,11 @@ import {IJobs} from "./IJobs.sol";
 /// @title SignedSettlement: a job that everybody concerned agrees about is paid in one transaction.
 /// @notice Whoever signs says that the work is done and paid right, so there are no votes, no locks and no score.
 interface ISignedSettlement {
+    /// @notice It takes the requester's, the orchestrator's and every stage's signature.
     error SignatureCountWrong(uint256 signatures, uint256 expected);
+    /// @notice The signer of a stage's node did not sign this settlement.
     error BadNodeSignature(uint64 nodeId, address recovered);
+    /// @notice An operator may serve one replica of a job only.
     error OperatorServesTwice(uint256 jobId, uint32 operatorId);
 
     /// @notice Pays a job to which nobody has committed. By anyone.
@@ -22,5 +25,6 @@ interface ISignedSettlement {
         bytes[] calldata signatures
     ) external;
 
+    /// @notice The market whose jobs are paid.
     function market() external view returns (IJobMarket);
 }

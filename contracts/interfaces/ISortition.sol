@@ -10,16 +10,27 @@ import {IStakeVault} from "./IStakeVault.sol";
 /// counts the weights as they stood when the round of its seed block began: what joins, changes or leaves from then on counts from the
 /// next round, so that whoever has seen a seed can change nothing about its draw, and nobody can hold a draw up by changing.
 interface ISortition {
+    /// @notice The operator can be drawn from the next round on.
+    /// @param weight whole tokens
     event OperatorJoined(address indexed operator, uint256 slot, uint256 weight);
+    /// @notice Draws count the new weight, in whole tokens, from the next round on.
     event WeightChanged(address indexed operator, uint256 previous, uint256 current);
+    /// @notice The operator cannot be drawn from the next round on.
     event OperatorLeft(address indexed operator, uint256 slot);
 
+    /// @notice A round must be as long as a seed lives, or a change could reach a draw whose seed is known.
     error RoundTooShort(uint256 roundBlocks, uint256 minRoundBlocks);
+    /// @notice The least weight must be above 0.
     error ZeroMinWeight();
+    /// @notice Vault and randomness must be given.
     error ZeroAddress();
+    /// @notice The operator's free stake, in whole tokens, is below `minWeight`; stake more.
     error WeightTooLow(address operator, uint256 weight, uint256 minWeight);
+    /// @notice The operator is in; `refresh` sets its weight.
     error AlreadyJoined(address operator, uint256 slot);
+    /// @notice The operator is not in.
     error NotJoined(address operator);
+    /// @notice Every slot is held; `refresh` puts out whoever has less than `minWeight`.
     error AllSlotsTaken(uint256 slots);
 
     /// @notice Lets the caller be drawn from the next round on, with its free stake as weight. By an operator.
@@ -54,7 +65,9 @@ interface ISortition {
     /// @notice The least weight, in whole tokens, with which an operator may be drawn.
     function minWeight() external view returns (uint256);
 
+    /// @notice Where the seeds of draws come from.
     function randomness() external view returns (IRandomness);
 
+    /// @notice Whose free stake is the weight.
     function vault() external view returns (IStakeVault);
 }

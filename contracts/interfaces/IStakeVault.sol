@@ -25,24 +25,43 @@ interface IStakeVault {
         uint40 unlockAt;
     }
 
+    /// @notice The contracts that may lock, unlock and slash are named, once and for ever.
     event Initialized(address[] modules);
+    /// @notice An operator has its short id.
     event OperatorEnrolled(address indexed operator, uint32 indexed operatorId);
+    /// @notice An operator's free stake grew, in wei of the token.
     event Staked(address indexed operator, uint256 amount);
+    /// @notice Stake is on its way out; it can still be slashed until it is withdrawn.
     event UnstakeRequested(address indexed operator, uint256 amount, uint256 unlockAt);
+    /// @notice Tranches whose time had come were paid out.
     event StakeWithdrawn(address indexed operator, uint256 amount);
+    /// @notice A module took stake, and has it now.
     event StakeSlashed(address indexed operator, uint256 amount);
 
+    /// @notice Only the account that created this contract may name the modules.
     error NotDeployer(address caller, address deployer);
+    /// @notice The modules were named before and cannot be changed.
     error AlreadyInitialized();
+    /// @notice A module at least must be named.
     error NoModules();
+    /// @notice Only modules lock, unlock and slash.
     error NotModule(address caller);
+    /// @notice A module's address was left out.
     error ZeroAddress();
+    /// @notice The amount must be above 0.
     error ZeroAmount();
+    /// @notice An operator can stake `maxAmount` more, in wei of the token.
     error AmountTooLarge(uint256 amount, uint256 maxAmount);
+    /// @notice The operator has less free stake than that, in wei of the token; what is locked comes free when its work is
+    /// over.
     error InsufficientFreeStake(address operator, uint256 amount, uint256 free);
+    /// @notice An operator of the list has less free stake than it should lock, in wei of the token.
     error FreeStakeTooLow(uint32 operatorId, uint256 amount, uint256 free);
+    /// @notice As many tranches unbond as may; withdraw those whose time has come.
     error TooManyTranches(address operator, uint256 maxTranches);
+    /// @notice Nothing is on its way out; `requestUnstake` starts it.
     error NothingUnbonding(address operator);
+    /// @notice The oldest tranche can be withdrawn from `unlockAt` on.
     error StillUnbonding(address operator, uint256 unlockAt, uint256 nowAt);
 
     /// @notice Names the modules: the contracts that may lock, unlock and slash. By the deployer, once.
@@ -80,6 +99,7 @@ interface IStakeVault {
     /// @return slashed what was there to take
     function slash(address operator, uint256 amount) external returns (uint256 slashed);
 
+    /// @notice An operator's stake, in wei of the token; all zero for one that never staked.
     function account(address operator) external view returns (Account memory);
 
     /// @notice What `operator` has unbonding, the oldest first.
@@ -94,6 +114,7 @@ interface IStakeVault {
     /// @notice 0 for an account that never staked nor registered a node.
     function operatorIdOf(address operator) external view returns (uint32);
 
+    /// @notice What is staked.
     function token() external view returns (IOstrakaToken);
 
     /// @notice A module from the beginning.
