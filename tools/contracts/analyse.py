@@ -2,16 +2,18 @@
 
     python tools/contracts/analyse.py            exit 1 for findings without a reason, and for reasons without a finding
 
-A finding is named `check:Contract.function(types)`; a reason names one, or several by `*`.
+A finding is named `check:Contract.function(types)`, or `….variable`; a reason names one, with `(*)` for the types.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
 import tomllib
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -20,15 +22,24 @@ ROOT = Path(__file__).resolve().parents[2]
 REASONS = ROOT / "contracts" / "slither.toml"
 REMAP = "@openzeppelin/contracts=node_modules/@openzeppelin/contracts"
 
+ONE_PLACE = re.compile(r"[\w-]+:\w+\.\w+(\(\*\)(\.\w+)?)?")
+
+
+def sources() -> list[str]:
+    """All files but those for tests, by their path in contracts/: also those that nothing deployed inherits, such as ConsumerBase."""
+    folder = ROOT / "contracts"
+    files = sorted(path.relative_to(folder) for path in folder.rglob("*.sol"))
+    return [file.as_posix() for file in files if file.parts[0] != "mocks"]
+
 
 def findings() -> dict[str, str]:
     """Description by name. Slither sees one file that imports all of ours, so that each is analysed once."""
-    names = sorted(path.stem for path in (ROOT / "contracts").glob("*.sol"))
+    files = sources()
     folder = ROOT / "build"
     folder.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as made:
         everything = Path(made) / "Everything.sol"
-        imports = "".join(f'import {{{name}}} from "contracts/{name}.sol";\n' for name in names)
+        imports = "".join(f'import "contracts/{file}" as File{number};\n' for number, file in enumerate(files))
         everything.write_text(f"// SPDX-License-Identifier: Apache-2.0\npragma solidity 0.8.28;\n{imports}")
         report = Path(made) / "report.json"
         command = [
@@ -47,21 +58,26 @@ def findings() -> dict[str, str]:
 
 
 def name_of(finding: dict[str, Any]) -> str:
+    """`check:Contract.function(types)`, with the variable behind it where one is meant, or `check:Contract.variable`."""
     first = finding["elements"][0]
-    place = first["name"]
     fields = first.get("type_specific_fields", {})
+    place = fields.get("signature", first["name"])
     while fields.get("parent", {}).get("type") in ("function", "contract"):
         parent = fields["parent"]
-        if parent["type"] == "function":
-            place = f"{parent['type_specific_fields']['signature']}.{place}"
-        else:
-            place = f"{parent['name']}.{fields.get('signature', place)}"
         fields = parent.get("type_specific_fields", {})
+        place = f"{fields.get('signature', parent['name'])}.{place}"
     return f"{finding['check']}:{place}"
+
+
+def too_wide(patterns: Iterable[str]) -> list[str]:
+    """Those that stand for more than one place: a reason holds where somebody has looked, and for nothing that is written later."""
+    return [pattern for pattern in patterns if not ONE_PLACE.fullmatch(pattern)]
 
 
 def main() -> None:
     reasons: dict[str, str] = tomllib.loads(REASONS.read_text())["reasons"]
+    if wide := too_wide(reasons):
+        sys.exit(f"contracts/slither.toml: {wide[0]!r} stands for more than one place; give each its own reason")
     found = findings()
     unused = set(reasons)
     unexplained = []
