@@ -1,10 +1,13 @@
 """Breaks the contracts on purpose, one small change at a time, and sees whether the tests notice: `make mutate`.
 
     python tools/contracts/mutate.py [--count 80] [--jobs 1] [--seed 1] [--only StakeVault]
-    python tools/contracts/mutate.py --again       only the survivors of the last report, after a test was added
+    python tools/contracts/mutate.py --again       only survivors and undecided of the last report, after a test was added
 
-Writes contracts/mutation-report.json: `mutants`, `killed_share`, `survivors`. A mutant that the tests of its own contract let live meets
-those of whole jobs and disputes before it counts as a survivor. Why one may live is in contracts/survivors.toml.
+Writes contracts/mutation-report.json: `asked`, how many were asked for; `mutants`, how many were decided; `killed_share` of those;
+`survivors`; `undecided`, which count for neither. A mutant is killed by a test that fails, and by nothing else: where the tests took too
+long, or the chain or the tools broke, they are run once more, and if that says nothing either the mutant is undecided. One that the tests
+of its own contract let live meets those of whole jobs and disputes before it counts as a survivor. Why one may live is in
+contracts/survivors.toml.
 """
 
 from __future__ import annotations
@@ -20,9 +23,9 @@ import subprocess
 import sys
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -31,6 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 REPORT = ROOT / "contracts" / "mutation-report.json"
 REASONS = ROOT / "contracts" / "survivors.toml"
 TIMEOUT_S = 1_200
+BASELINE_TIMEOUT_S = 7_200  # all tests one after the other
 SKIPPED = ("interfaces/", "mocks/", "examples/", "OstrakaToken.sol", "Timelock.sol")
 
 # Tests that know a file best; they run first.
@@ -151,15 +155,18 @@ def choose(count: int, seed: int, only: str) -> list[Mutant]:
             piles.append(turns)
     chance.shuffle(piles)
     chosen = [m for group in _turns(piles) for m in group]
-    return chosen if count <= 0 else chosen[: count * 2]  # some will not compile
+    return chosen[: count * 2]  # some will not compile
 
 
-def survivors_of(report: dict[str, Any]) -> list[Mutant]:
-    """Those of an earlier report, where they stand today."""
+def left_of(report: dict[str, Any]) -> list[Mutant]:
+    """Survivors and undecided of an earlier report, where they stand today. Raises `LookupError` for one that is not there any more."""
     found = []
-    for one in report["survivors"]:
-        kept = Mutant(**{key: value for key, value in one.items() if key != "why"})
-        found += [m for m in candidates(ROOT / "contracts" / kept.file) if m.name == kept.name][:1]
+    for one in [*report["survivors"], *report.get("undecided", [])]:
+        kept = Mutant(**{field.name: one[field.name] for field in fields(Mutant)})
+        there = [m for m in candidates(ROOT / "contracts" / kept.file) if m.name == kept.name]
+        if not there:
+            raise LookupError(f"{kept.name}: the contracts have changed since the last report; try all mutants")
+        found.append(there[0])
     return found
 
 
@@ -168,8 +175,56 @@ def _turns(piles: list[list[Mutant]]) -> Iterator[list[Mutant]]:
         yield [pile[turn] for pile in piles if turn < len(pile)]
 
 
-class DoesNotCompile(Exception):
-    """Code could not be made from a mutant, so that tests say nothing about it."""
+# What a run of tests says, by its exit status and its log.
+PASSED, FAILED, NO_CODE, TIMED_OUT, BROKEN = "passed", "failed", "does not compile", "timed out", "broken"
+OUT_OF_TIME = 124
+SUMMARY = re.compile(r"^=*\s*(?:\d+ \w+, )*?(\d+) (passed|failed|errors?)\b.* in [\d.]+s\b", re.MULTILINE)
+# Lines that begin with E are pytest's, about what was raised: these are about the way to the chain, not about a contract.
+NO_CHAIN = re.compile(
+    r"^E\s+.*\b(ConnectionError|ConnectionRefusedError|ConnectionResetError|RemoteDisconnected|ReadTimeout|MaxRetryError"
+    r"|TransactionNotFound|RPCProcessError|RPCConnectionError)\b",
+    re.MULTILINE,
+)
+
+
+def judged(status: int, log: str) -> str:
+    """What came of a run of tests. Only tests that were run and failed make it FAILED, and only tests that were run make it PASSED."""
+    if status == OUT_OF_TIME:
+        return TIMED_OUT
+    if "CompilerError" in log:
+        return NO_CODE
+    if NO_CHAIN.search(log):
+        return BROKEN
+    ends = {word.rstrip("s") for line in SUMMARY.finditer(log) for word in re.findall(r"\d+ (\w+)", line[0])}
+    if status == 0:
+        return PASSED if "passed" in ends else BROKEN
+    return FAILED if ends & {"failed", "error"} else BROKEN
+
+
+# What becomes of a mutant.
+KILLED, SURVIVED, STILLBORN = "killed", "survived", "stillborn"
+
+
+def fate(runs: Iterable[Callable[[], str]]) -> str:
+    """Of a mutant, by runs of tests, made one after the other until one does not pass: KILLED, STILLBORN, TIMED_OUT or BROKEN;
+    SURVIVED where all pass. A run that says nothing is made once more."""
+    for run in runs:
+        end = run()
+        if end in (TIMED_OUT, BROKEN):
+            end = run()
+        if end == FAILED:
+            return KILLED
+        if end == NO_CODE:
+            return STILLBORN
+        if end != PASSED:
+            return end
+    return SURVIVED
+
+
+def meets(mutants: Iterable[Mutant]) -> list[str]:
+    """All that they may meet."""
+    names = {name for mutant in mutants for name in TESTS.get(Path(mutant.file).stem, ())} | set(SECOND)
+    return [f"tests/contracts/test_{name}.py" for name in sorted(names)]
 
 
 class Bench:
@@ -188,7 +243,6 @@ class Bench:
             shutil.copytree(built, self.folder / "build" / "brownie")
 
     def try_(self, mutant: Mutant) -> str:
-        """`killed`, `survived` or `stillborn` (it does not compile)."""
         file = self.folder / "contracts" / mutant.file
         right = file.read_text()
         lines = right.splitlines()
@@ -196,21 +250,19 @@ class Bench:
         lines[mutant.line - 1] = old[: len(old) - len(old.lstrip())] + mutant.after
         file.write_text("\n".join(lines) + "\n")
         try:
-            if not self.compiles(mutant):
-                return "stillborn"
-            known = [f"tests/contracts/test_{name}.py" for name in TESTS.get(file.stem, ())]
-            known = [path for path in known if (self.folder / path).exists()]
-            if known and not self.passes(known):
-                return "killed"
-            # Brownie may have taken a contract for unchanged whose library was: what seems to live meets them once more.
-            shutil.rmtree(self.folder / "build" / "brownie", ignore_errors=True)
-            if known and not self.passes(known):
-                return "killed"
-            return "survived" if self.passes([f"tests/contracts/test_{name}.py" for name in SECOND]) else "killed"
-        except DoesNotCompile:
-            return "stillborn"
+            return fate(self.runs(mutant)) if self.compiles(mutant) else STILLBORN
         finally:
             file.write_text(right)
+
+    def runs(self, mutant: Mutant) -> Iterator[Callable[[], str]]:
+        known = [f"tests/contracts/test_{name}.py" for name in TESTS.get(Path(mutant.file).stem, ())]
+        if known:
+            yield lambda: self.test(known)
+        # Brownie may have taken a contract for unchanged whose library was: what seems to live meets them once more.
+        shutil.rmtree(self.folder / "build" / "brownie", ignore_errors=True)
+        if known:
+            yield lambda: self.test(known)
+        yield lambda: self.test([f"tests/contracts/test_{name}.py" for name in SECOND])
 
     def compiles(self, mutant: Mutant) -> bool:
         """Whether it does: without code made from it, which takes most of a compiler's time."""
@@ -218,27 +270,58 @@ class Bench:
         remap = "@openzeppelin/contracts=node_modules/@openzeppelin/contracts"
         return self.run(["node", *command, remap]) == 0
 
-    def passes(self, tests: list[str]) -> bool:
+    def test(self, tests: list[str], timeout_s: float = TIMEOUT_S) -> str:
+        """What a run of these tests says, until the first that fails."""
         chain = ["--anvil"] if list((ROOT / "node_modules/@foundry-rs").glob("anvil-*/bin/anvil")) else []
-        passed = self.run(["bash", "tools/contracts/test.sh", *chain, *tests, "-x", "-q"]) == 0
-        if not passed and b"CompilerError" in (self.folder / "last.log").read_bytes():
-            raise DoesNotCompile
-        return passed
+        status = self.run(["bash", "tools/contracts/test.sh", *chain, *tests, "-x", "-q"], timeout_s)
+        return judged(status, self.log.read_text(errors="replace"))
 
-    def run(self, command: list[str]) -> int:
-        log = self.folder / "last.log"
-        with log.open("wb") as output:
+    @property
+    def log(self) -> Path:
+        return self.folder / "last.log"
+
+    def run(self, command: list[str], timeout_s: float = TIMEOUT_S) -> int:
+        """Its exit status; OUT_OF_TIME where it took longer."""
+        with self.log.open("wb") as output:
             process = subprocess.Popen(
                 command, cwd=self.folder, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
             )
             try:
-                return process.wait(TIMEOUT_S)
+                return process.wait(timeout_s)
             except subprocess.TimeoutExpired:
-                return 124
+                return OUT_OF_TIME
             finally:
                 if process.poll() is None:
                     os.killpg(process.pid, signal.SIGTERM)
                     process.wait()
+
+
+def report_of(
+    results: list[tuple[Mutant, str]], asked: int, reasons: dict[str, str], last: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """`last`: the report whose survivors and undecided these are; else they are all there is."""
+    decided = [(mutant, end) for mutant, end in results if end in (KILLED, SURVIVED)]
+    survivors = [mutant for mutant, end in decided if end == SURVIVED]
+    undecided = [(mutant, end) for mutant, end in results if end in (TIMED_OUT, BROKEN)]
+    kinds = Counter(mutant.kind for mutant, _ in decided)
+    mutants = len(decided)
+    if last:
+        # Of those tried again, only who was undecided is new among the decided; a survivor that is undecided now stays one.
+        before = {(one["file"], one["before"], one["after"]) for one in last["survivors"]}
+        kept = [mutant for mutant, _ in undecided if (mutant.file, mutant.before, mutant.after) in before]
+        survivors += kept
+        undecided = [(mutant, end) for mutant, end in undecided if mutant not in kept]
+        new = [mutant for mutant, _ in decided if (mutant.file, mutant.before, mutant.after) not in before]
+        mutants = last["mutants"] + len(new)
+        kinds = Counter(last["by_kind"]) + Counter(mutant.kind for mutant in new)
+    return {
+        "asked": asked,
+        "mutants": mutants,
+        "killed_share": round(1 - len(survivors) / max(1, mutants), 4),
+        "by_kind": dict(kinds),
+        "survivors": [{**asdict(m), "why": reasons.get(m.name, "not explained yet")} for m in survivors],
+        "undecided": [{**asdict(m), "end": end} for m, end in undecided],
+    }
 
 
 def main() -> None:
@@ -251,18 +334,25 @@ def main() -> None:
     given = arguments.parse_args()
     reasons: dict[str, str] = tomllib.loads(REASONS.read_text())["reasons"] if REASONS.exists() else {}
 
-    last = json.loads(REPORT.read_text()) if given.again else {}
+    last = json.loads(REPORT.read_text()) if given.again else None
+    try:
+        mutants = left_of(last) if last else choose(given.count, given.seed, given.only)
+    except LookupError as error:
+        sys.exit(f"mutate: {error}")
 
     benches: SimpleQueue[Bench] = SimpleQueue()
     for number in range(given.jobs):
         bench = Bench(number)
-        if not number and not bench.passes(["tests/contracts/test_treasury.py"]):
-            sys.exit(f"mutate: tests fail without any mutant; see {bench.folder / 'last.log'}")
+        if not number and (end := bench.test(meets(mutants), BASELINE_TIMEOUT_S)) != PASSED:
+            sys.exit(f"mutate: without any mutant the tests {end}; see {bench.log}")
         benches.put(bench)
     results: list[tuple[Mutant, str]] = []
 
+    def count() -> int:
+        return sum(1 for _, end in results if end in (KILLED, SURVIVED))
+
     def try_(mutant: Mutant) -> None:
-        if sum(1 for _, end in results if end != "stillborn") >= given.count:
+        if not last and count() >= given.count:
             return
         bench = benches.get()
         try:
@@ -270,25 +360,19 @@ def main() -> None:
         finally:
             benches.put(bench)
         results.append((mutant, end))
-        print(f"[{sum(1 for _, e in results if e != 'stillborn')}/{given.count}] {end:9} {mutant.name}", flush=True)
+        print(f"[{count()}/{len(mutants) if last else given.count}] {end:9} {mutant.name}", flush=True)
 
     with ThreadPoolExecutor(given.jobs) as pool:
-        list(pool.map(try_, survivors_of(last) if given.again else choose(given.count, given.seed, given.only)))
+        list(pool.map(try_, mutants))
 
-    tried = [(mutant, end) for mutant, end in results if end != "stillborn"]
-    survivors = [mutant for mutant, end in tried if end == "survived"]
-    mutants = last["mutants"] if given.again else len(tried)
-    report = {
-        "mutants": mutants,
-        "killed_share": round(1 - len(survivors) / max(1, mutants), 4),
-        "by_kind": last["by_kind"] if given.again else dict(Counter(mutant.kind for mutant, _ in tried)),
-        "survivors": [{**asdict(m), "why": reasons.get(m.name, "not explained yet")} for m in survivors],
-    }
+    report = report_of(results, last.get("asked", last["mutants"]) if last else given.count, reasons, last)
     print(json.dumps(report, indent=1, ensure_ascii=False))
     if not given.only:
         REPORT.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     if report["killed_share"] < 0.9:
         sys.exit("mutate: less than nine in ten were noticed")
+    if len(report["undecided"]) * 10 > report["mutants"]:
+        sys.exit("mutate: more than one in ten undecided; the machine is too slow, or something is wrong with it")
 
 
 if __name__ == "__main__":
