@@ -8,9 +8,8 @@ import time
 import pytest
 import redis
 
-from ostraka.devnet.processes import Processes, free_port, python
+from ostraka.devnet.processes import Processes, free_port
 from ostraka.devnet.queue_server import queue_server
-from ostraka.devnet.spec import ACCOUNTS, MNEMONIC
 
 # Nothing is fetched from a model hub: transformers is only compared with, on files that packages ship.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -64,22 +63,9 @@ def clean_queue_url(queue_url):
 @pytest.fixture(scope="session")
 def chain_url(processes):
     """An embedded chain with its prefunded accounts."""
-    from ostraka.chain.rpc import connect
-    from ostraka.errors import ChainUnreachable
+    from tests.kit.chains import start_chain
 
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    arguments = ("--port", str(port), "--mnemonic", MNEMONIC, "--accounts", str(ACCOUNTS))
-    child = processes.start("chain", python("ostraka.devnet.embedded_chain", *arguments))
-
-    def answers() -> bool:
-        try:
-            return connect(url, 2.0).eth.block_number >= 0
-        except ChainUnreachable:
-            return False
-
-    child.wait_until(answers, 30.0)
-    return url
+    return start_chain(processes)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from world.refusals import tell_reached
 from world.told import TOLD
 
 
-def patiently(look_up, patience_s: float = 3.0):
+def patiently(look_up, patience_s: float = 30.0):
     """Anvil counts a transaction's nonce a moment before it finds its receipt; Brownie would think that it was dropped."""
 
     def look_again(txid):

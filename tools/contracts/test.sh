@@ -72,11 +72,13 @@ development:
     cmd_settings: {port: $port}
 EOF
 
-for _ in $(seq 150); do
-  grep -qE 'RPC Listening|Listening on' "$home/chain.log" && break
+listening=
+for _ in $(seq 300); do
+  if grep -qE 'RPC Listening|Listening on' "$home/chain.log"; then listening=yes; break; fi
   kill -0 "$chain_pid" 2>/dev/null || { say "$chain did not start:"; cat "$home/chain.log" >&2; exit 1; }
   sleep 0.2
 done
+[ -n "$listening" ] || { say "$chain does not listen after a minute:"; cat "$home/chain.log" >&2; exit 1; }
 if [ "$chain" = anvil ]; then
   "$venv/bin/python" - "$port" <<'EOS'
 import sys, urllib.request

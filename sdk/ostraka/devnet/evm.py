@@ -66,6 +66,7 @@ class EmbeddedChain:
         # The provider's own middleware turns eth-tester's snake_case values into JSON-RPC's.
         self._others = provider.request_func(web3, web3.middleware_onion)
         self._lock = threading.Lock()
+        self._ahead_s = 0  # of the clock on the wall, by `evm_increaseTime`
         self._blocks: list[dict[str, Any]] = []
         self._numbers: dict[str, int] = {}  # of chain blocks by their hash
         self._transactions: dict[str, dict[str, Any]] = {}
@@ -90,6 +91,7 @@ class EmbeddedChain:
             "eth_estimateGas": self._estimate,
             "eth_sendRawTransaction": self._send,
             "evm_mine": self._mine,
+            "evm_increaseTime": self._hurry,
         }
 
     def request(self, method: str, params: list[Any]) -> Any:
@@ -107,14 +109,24 @@ class EmbeddedChain:
     def mine_if_due(self) -> None:
         """An empty chain block, unless this second has one already."""
         with self._lock:
-            if int(time.time()) > self._chain.get_canonical_head().timestamp:
+            if self._time() > self._chain.get_canonical_head().timestamp:
                 self._mine()
 
     # ── mining ──
 
+    def _time(self) -> int:
+        return int(time.time()) + self._ahead_s
+
+    def _hurry(self, seconds: int) -> int:
+        """From the next chain block on; as Ganache's and Anvil's. Never back: chain blocks would be older than those before them."""
+        if seconds < 0:
+            raise form.RpcError({"code": -32602, "message": f"evm_increaseTime: {seconds} seconds are no increase"})
+        self._ahead_s += seconds
+        return self._ahead_s
+
     def _follow_clock(self) -> None:
         parent = self._chain.get_canonical_head().timestamp
-        self._chain.header = self._chain.header.copy(timestamp=max(int(time.time()), parent))
+        self._chain.header = self._chain.header.copy(timestamp=max(self._time(), parent))
 
     def _send(self, raw: str) -> str:
         transaction = self._chain.get_transaction_builder().decode(bytes.fromhex(raw[2:]))

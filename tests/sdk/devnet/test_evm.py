@@ -181,3 +181,17 @@ def test_logs_are_found_by_range_contract_topic_and_chain_block(chain, token, se
     assert find(fromBlock=at, toBlock=at, topics=[None, [transfer]]) == []
     assert find(fromBlock="0x0", toBlock="0x0") == []
     assert len(find(fromBlock="earliest", toBlock="latest", address=token)) >= 3
+
+
+def test_its_clock_goes_forward_on_request_and_never_back():
+    chain = EmbeddedChain(MNEMONIC, 1)
+    stamp = lambda: int(chain.request("eth_getBlockByNumber", ["latest", False])["timestamp"], 16)  # noqa: E731
+    chain.request("evm_mine", [])
+    before = stamp()
+    assert chain.request("evm_increaseTime", [3_600]) == 3_600
+    assert chain.request("evm_increaseTime", [60]) == 3_660
+    assert stamp() == before
+    chain.request("evm_mine", [])
+    assert before + 3_660 <= stamp() < before + 3_660 + 300
+    with pytest.raises(form.RpcError, match="no increase"):
+        chain.request("evm_increaseTime", [-1])
