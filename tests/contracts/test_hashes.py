@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -10,10 +12,12 @@ from hypothesis import strategies as st
 from world.market import World
 from world.money import ALL, Rules
 from world.signing import Domain, seal
-from world.trace import depth, proof_of, result_hash, root_of, sha
+from world.trace import Trace, depth, first_difference, proof_of, result_hash, root_of, sha
 
 UNITS = st.integers(1, 2**32 - 1)
 DIGEST = st.binary(min_size=32, max_size=32)
+# What the SDK's own modules make of the same things: written by tests/sdk/crypto/test_vectors.py.
+VECTORS = json.loads((Path(__file__).parent / "vectors" / "traces.json").read_text())
 STAGE = st.tuples(st.integers(0, 2**64 - 1), *[st.integers(0, 2**16 - 1)] * 3)
 
 
@@ -73,6 +77,56 @@ class TestGivenATrace:
         changed = set(data.draw(st.lists(st.integers(0, len(row) - 1), max_size=3)))
         other = [sha(b"changed", digest) if i in changed else digest for i, digest in enumerate(row)]
         assert library.firstDifference(row, other) == min(changed, default=len(row))
+
+
+def unhexed(digests: list[str]) -> list[bytes]:
+    return [bytes.fromhex(digest) for digest in digests]
+
+
+def trace_of(vector: dict) -> Trace:
+    return Trace(
+        bytes.fromhex(vector["first"]),
+        tuple(tuple(unhexed(row)) for row in vector["rows"]),
+        bytes.fromhex(vector["output"]),
+    )
+
+
+class TestGivenTheSdksVectors:
+    """SDK, contract and the twin in world/trace.py, which all other tests here use: three times the same bytes."""
+
+    @pytest.mark.parametrize("tree", VECTORS["trees"], ids=lambda tree: f"{len(tree['values'])} values")
+    def test_trees_should_be_the_sdks(self, library, tree):
+        values = unhexed(tree["values"])
+        assert root_of(values).hex() == tree["root"]
+        assert library.depth(len(values)) == depth(len(values))
+        for index, proof in tree["proofs"].items():
+            proof = unhexed(proof)
+            assert proof_of(values, int(index)) == proof
+            assert library.root(values[int(index)], int(index), proof) == "0x" + tree["root"]
+
+    @pytest.mark.parametrize("vector", VECTORS["traces"], ids=lambda vector: f"{len(vector['rows'])} positions")
+    def test_traces_and_results_should_be_the_sdks(self, library, vector):
+        trace = trace_of(vector)
+        assert trace.first == sha(b"ostraka/trace/1", *unhexed([VECTORS["model"], VECTORS["input"]]))
+        assert [link.hex() for link in trace.links] == vector["links"]
+        assert (trace.root.hex(), trace.hash.hex()) == (vector["root"], vector["result"])
+        for position, row in enumerate(trace.rows):
+            assert library.link(trace.previous(position), row) == "0x" + vector["links"][position]
+        assert library.resultHash(*trace.result) == "0x" + vector["result"]
+        words = bytes.fromhex(vector["words"])
+        assert sha(b"ostraka/output/1", (len(words) // 4).to_bytes(4, "little"), words) == trace.output
+
+    @pytest.mark.parametrize("vector", VECTORS["divergences"], ids=lambda vector: f"at {vector['position']}")
+    def test_differences_should_be_the_sdks(self, library, vector):
+        loser, winner = trace_of(vector["loser"]), trace_of(vector["winner"])
+        position = vector["position"]
+        assert first_difference(loser, winner) == position
+        assert library.firstDifference(loser.rows[position], winner.rows[position]) == vector["border"]
+        for trace, name in ((loser, "loser"), (winner, "winner")):
+            assert trace.previous(position).hex() == vector["previous"]
+            assert trace.proof(position) == unhexed(vector[f"{name}Proof"])
+            link = library.link(bytes.fromhex(vector["previous"]), trace.rows[position])
+            assert library.root(link, position, unhexed(vector[f"{name}Proof"])) == "0x" + vector[name]["root"]
 
 
 class TestGivenTypedData:
