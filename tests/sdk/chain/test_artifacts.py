@@ -1,4 +1,5 @@
-"""What is committed for the programs is of the sources that are committed. `make anvil` compiles them and compares every byte."""
+"""What is committed for the programs is of the sources that are committed. `make artifacts`, which `make test` runs, compiles
+them and compares every byte."""
 
 from __future__ import annotations
 
