@@ -83,9 +83,19 @@ def verify(web3: Web3, deployment: Deployment) -> Iterator[tuple[str, str | None
         answer = _ask(web3, deployment, name, function)
         wrong = str(answer).lower() != deployment.address(other).lower()
         yield f"{name}.{function} is {other}", f"it is {answer}, not {deployment.address(other)}" if wrong else None
+    runs = deployment.address("JobSettler")
+    yield "JobMarket runs JobSettler", None if _is_filled_in(web3, deployment, runs) else f"it does not run {runs}"
     for module in MODULES:
         known = _ask(web3, deployment, "StakeVault", "isModule", deployment.address(module))
         yield f"{module} may lock and slash", None if known else "StakeVault does not know it"
+
+
+def _is_filled_in(web3: Web3, deployment: Deployment, address: str) -> bool:
+    """Whether the market's constructor was given `address`. Nobody can ask the market which settler it runs; its code has it."""
+    with chain_errors():
+        code = web3.eth.get_code(Web3.to_checksum_address(deployment.address("JobMarket")))
+    word = bytes(12) + bytes.fromhex(address[2:])
+    return any(code[start : start + length] == word for start, length in artifact("JobMarket")["immutables"])
 
 
 def _ask(web3: Web3, deployment: Deployment, name: str, function: str, *arguments: Any) -> Any:

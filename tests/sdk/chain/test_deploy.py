@@ -167,6 +167,16 @@ class TestGivenADeployment:
             "Treasury.owner is Timelock",
         }
 
+    def test_a_market_that_runs_another_settler_should_be_found(self, network):
+        sender, deployment = network
+        other, known = (
+            artifact("JobSettler"),
+            [deployment.contracts[n] for n in ("ShardRegistry", "Params", "Treasury")],
+        )
+        address = sender.deploy(other["abi"], other["bytecode"], *known)
+        swapped = Deployment(deployment.chain_id, 0, {**deployment.contracts, "JobSettler": address})
+        assert {what for what, problem in verify(sender.web3, swapped) if problem} == {"JobMarket runs JobSettler"}
+
     def test_its_deployer_should_own_nothing(self, network):
         sender, deployment = network
         for name in OWNED:
