@@ -21,6 +21,7 @@ from ostraka_orchestrator import membership
 from ostraka_orchestrator.simulate.cli import simulate
 
 if TYPE_CHECKING:
+    from ostraka_orchestrator.board import Board
     from ostraka_orchestrator.config import OrchestratorConfig
     from ostraka_orchestrator.placing import Mode
 
@@ -115,7 +116,8 @@ def tasks(
     setup_logging()
     open_traces("ostraka-tasks")
     config = _config(profile, key, queue, threads=threads)
-    queue_app = make_tasks(Desk.open(config))
+    desk = Desk.open(config)
+    queue_app = make_tasks(desk)
     queues = ",".join(queue for queue in QUEUES if only is None or queue.endswith(only))
     arguments = [
         "--quiet",
@@ -133,7 +135,7 @@ def tasks(
         if not end.code:
             raise
     if worker_state.should_stop is None:  # else it was told to end, and the queue's server only went before it
-        _start_again(config)
+        _start_again(desk.board)
 
 
 def _flush_on_sigterm() -> None:
@@ -147,16 +149,14 @@ def _flush_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, end)
 
 
-def _start_again(config: OrchestratorConfig) -> None:
+def _start_again(board: Board) -> None:
     """A Celery worker whose broker died may not recover (kombu 5.7 trips over the closed connection). A new program in this process's place
     does; what it was doing is handed out again."""
-    from ostraka_orchestrator.board import Board
     from ostraka_orchestrator.desk import log
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     log.warning("the worker broke off; starting again as soon as the queue's server answers")
-    board = Board(config.queue_url)
     while True:
         try:
             board.check()

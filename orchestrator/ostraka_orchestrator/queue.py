@@ -10,7 +10,8 @@ QUEUES = (CHAIN_QUEUE, REPLICA_QUEUE)
 TASK_LIMIT_S = 3_600  # visibility timeout: longer than the longest task, or it would be started twice
 
 
-def make_queue(url: str) -> Celery:
+def make_queue(url: str, prefix: str) -> Celery:
+    """`prefix` begins every name that Celery gives in Redis: the board's."""
     app = Celery("ostraka", broker=url)
     app.conf.update(
         accept_content=["json"],  # never pickle
@@ -22,6 +23,7 @@ def make_queue(url: str) -> Celery:
         worker_hijack_root_logger=False,
         broker_connection_retry_on_startup=True,
         broker_transport_options={
+            "global_keyprefix": prefix,
             "visibility_timeout": TASK_LIMIT_S,
             "unacked_restore_interval": 5,
             "unacked_restore_throttle": 1,

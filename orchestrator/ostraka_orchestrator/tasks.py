@@ -37,7 +37,7 @@ def _leased(desk: Desk, key: str) -> Iterator[bool]:
 
 
 def make_tasks(desk: Desk) -> Celery:
-    app = make_queue(desk.config.queue_url)
+    app = make_queue(desk.board.url, desk.board.prefix)
 
     def traced(job_id: int, name: str, **attributes: int) -> AbstractContextManager[None]:
         return span(desk.market.domain, job_id, name, **attributes)

@@ -22,7 +22,7 @@ class Desk:
 
 @pytest.fixture
 def board(clean_queue_url):
-    return Board(clean_queue_url)
+    return Board(clean_queue_url, "test")
 
 
 def job(state):
@@ -44,7 +44,7 @@ def test_prometheus_reads_what_is_so(board):
     Tally(board).done("settle", "ok")
     Tally(board).done("settle", "ok")
     Tally(board).done("match", "refused")
-    make_queue(board.url).send_task("replica", args=["replica:1:0:0", 1, 0, None, 0])
+    make_queue(board.url, board.prefix).send_task("replica", args=["replica:1:0:0", 1, 0, None, 0])
     metrics = Metrics(lambda: STATE, board)
     metrics.chain_away.inc()
     with metrics.tick_seconds.time():
@@ -78,7 +78,7 @@ def test_work_is_held_against_speed_and_stake(board):
 
 
 def test_long_work_and_verdicts_wait_in_queues_of_their_own(board):
-    queue = make_queue(board.url)
+    queue = make_queue(board.url, board.prefix)
     queue.send_task("replica", args=["replica:1:0:0", 1, 0, None, 0])
     for name in ("match", "settle", "blame", "expire"):
         queue.send_task(name, args=["key", 1])
