@@ -55,7 +55,10 @@ def _config(profile: Path | None, key: Path, queue: str, port: int = 0, threads:
 
     if not queue.startswith(("redis://", "rediss://", "unix://")):
         raise ConfigError(f"queue: {queue!r} is no Redis address; write redis://host:port/0")
-    return OrchestratorConfig(profile=load_profile(profile), key=key, queue_url=queue, port=port, task_threads=threads)
+    settings = load_profile(profile)
+    chosen = {name: getattr(settings, name) for name in ("confirmations", "reorg_depth")}
+    given = {name: value for name, value in chosen.items() if value is not None}
+    return OrchestratorConfig(settings, key, queue, port=port, task_threads=threads, **given)
 
 
 @app.command()
@@ -75,6 +78,16 @@ def serve(
             help="What new chains of nodes are good at; `latency` weighs measured links, `none` places nobody."
         ),
     ] = Placement.replicas,
+    confirmations: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Chain blocks that must stand on an event before it counts. By default the profile's, or 0."
+        ),
+    ] = None,
+    reorg_depth: Annotated[
+        int | None,
+        typer.Option(min=1, help="Chain blocks that can be undone without a replay. By default the profile's, or 64."),
+    ] = None,
     rebalance_s: Annotated[float, typer.Option(min=1, help="Seconds between looks whether nodes should move.")] = 30.0,
     settle_s: Annotated[float, typer.Option(min=0, help="Wait so long for more newcomers before placing them.")] = 2.0,
 ) -> None:
@@ -84,9 +97,12 @@ def serve(
     setup_logging()
     open_traces("ostraka-orchestrator")
     _flush_on_sigterm()
+    config = _config(profile, key, queue, port)
     config = replace(
-        _config(profile, key, queue, port),
+        config,
         host=host,
+        confirmations=config.confirmations if confirmations is None else confirmations,
+        reorg_depth=config.reorg_depth if reorg_depth is None else reorg_depth,
         snapshot=snapshot,
         places=placement is not Placement.none,
         mode=cast("Mode", "replicas" if placement is Placement.none else placement.value),

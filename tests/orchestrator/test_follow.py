@@ -9,7 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.kit.fake_chain import FIRST, FakeChain
 
+from ostraka.chain import Market, Sender, connect
+from ostraka.chain.accounts import register_node
+from ostraka.chain.deploy import deploy
+from ostraka.chain.rpc import answers
+from ostraka.crypto.keys import derive_key, new_key
+from ostraka.devnet.chains import chain_command
+from ostraka.devnet.processes import free_port
+from ostraka.devnet.spec import DEPLOYER, MNEMONIC
 from ostraka.errors import ChainUnreachable
+from ostraka.params import preset
+from ostraka.types import OSTR
 from ostraka_orchestrator import follow as module
 from ostraka_orchestrator.follow import Follower
 from ostraka_orchestrator.state import State
@@ -131,3 +141,42 @@ def test_unconfirmed_blocks_are_left_alone(confirmations):
         chain.grow(1)
     assert follower.catch_up().next_block == len(chain.blocks) - confirmations
     assert len(follower.state.models) == 10 - confirmations
+
+
+@pytest.mark.network
+def test_a_reorganization_of_a_real_chain_is_undone(processes, tmp_path, eventually):
+    """Anvil goes back to an earlier chain block and mines others from there: another node has the first one's number."""
+    port = free_port()
+    processes.start("anvil-to-turn", chain_command("anvil", port, tmp_path))
+    url = f"http://127.0.0.1:{port}"
+    eventually(lambda: answers(url))
+    web3 = connect(url)
+    operator = Sender(web3, derive_key(MNEMONIC, DEPLOYER))
+    market = Market(web3, deploy(operator, preset("local"), [], lambda done, total: None))
+
+    def ask(method, *arguments):
+        return web3.provider.make_request(method, list(arguments))["result"]
+
+    def register(signer, endpoint):
+        return register_node(
+            Market(web3, market.deployment), Sender(web3, operator.key), signer, endpoint, 2_000 * OSTR
+        )[0]
+
+    follower = Follower(market, State(next_block=market.deployment.block_number), depth=32)
+    follower.catch_up()
+    before = ask("evm_snapshot")
+    lost, kept = new_key(), new_key()
+    number = register(lost, "127.0.0.1:1")
+    follower.catch_up()
+    assert follower.state.nodes[number].signer == lost.address
+    old_head = market.head()
+    assert ask("evm_revert", before)
+    operator._line.forget()  # the chain has forgotten its nonces
+    assert register(kept, "127.0.0.1:2") == number
+    while market.head().number <= old_head.number:
+        ask("evm_mine")
+    assert market.block_hash(old_head.number) != old_head.hash
+    follower.catch_up()
+    assert follower.state.nodes[number].signer == kept.address
+    fresh = Follower(market, State(next_block=market.deployment.block_number))
+    assert fresh.catch_up() == follower.state
