@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from ostraka.cli.output import JsonOption, out, print_json
-from ostraka.errors import ConfigError, Unavailable
+from ostraka.errors import ConfigError, Unavailable, UsageError
 from ostraka.telemetry import close_traces, open_traces, setup_logging
 from ostraka_orchestrator import membership
 from ostraka_orchestrator.simulate.cli import simulate
@@ -29,6 +30,8 @@ app = typer.Typer(help="Match jobs to nodes.", no_args_is_help=True)
 ProfileOption = Annotated[Path | None, typer.Option("--profile", help="Network profile (ostraka.toml).")]
 KeyOption = Annotated[Path, typer.Option(help="Key file of the orchestrator.")]
 QueueOption = Annotated[str, typer.Option(envvar="OSTRAKA_QUEUE_URL", help="redis://… of the task queue.")]
+
+RUNNING_SHOWN = 10  # tasks, in `status`
 
 
 class Only(StrEnum):
@@ -125,8 +128,9 @@ def tasks(
     """Run a Celery worker for the orchestrator's tasks. Run one for each kind, and verdicts never wait for answers."""
     from celery.worker import state as worker_state
 
+    from ostraka_orchestrator.crew import Crew, Worker, my_name
     from ostraka_orchestrator.desk import Desk
-    from ostraka_orchestrator.queue import QUEUES
+    from ostraka_orchestrator.queue import QUEUES, work
     from ostraka_orchestrator.tasks import make_tasks
 
     setup_logging()
@@ -134,22 +138,13 @@ def tasks(
     config = _config(profile, key, queue, threads=threads)
     desk = Desk.open(config)
     queue_app = make_tasks(desk)
-    queues = ",".join(queue for queue in QUEUES if only is None or queue.endswith(only))
-    arguments = [
-        "--quiet",
-        "worker",
-        "--pool",
-        "threads",
-        "--concurrency",
-        str(config.task_threads),
-        "--loglevel",
-        "WARNING",
-    ]
+    queues = [queue for queue in QUEUES if only is None or queue.endswith(only)]
+    crew, worker = Crew(desk.board), Worker(my_name(), queues, config.task_threads)
+    crew.join(worker)
     try:
-        queue_app.worker_main([*arguments, "--without-gossip", "--without-mingle", "--queues", queues])
-    except SystemExit as end:
-        if not end.code:
-            raise
+        work(queue_app, queues, config.task_threads)
+    finally:
+        crew.leave(worker)
     if worker_state.should_stop is None:  # else it was told to end, and the queue's server only went before it
         _start_again(desk.board)
 
@@ -205,6 +200,21 @@ def status(profile: ProfileOption = None, as_json: JsonOption = False) -> None:
         f"{seen['nodes_beating']} heard of, {seen['nodes_registered']} registered; "
         f"work by speed × stake: Jain's index {seen['fairness']:.2f}"
     )
+    for worker in seen["workers"]:
+        out.print(
+            f"worker          {worker['name']}: {worker['threads']} at once of {', '.join(worker['queues'])}",
+            markup=False,
+        )
+    now = time.time()
+    for task in seen["tasks_running"][:RUNNING_SHOWN]:
+        out.print(
+            f"runs            {task['key']} for {max(now - task['at'], 0):.1f} s, by {task['worker']}", markup=False
+        )
+    ended = Counter[str]()
+    for name, count in seen["tasks"].items():
+        ended[name.rsplit(" ", 1)[0]] += count
+    mean = {name: seconds / ended[name] for name, seconds in seen["task_seconds"].items() if ended[name]}
+    out.print(f"seconds a task  {', '.join(f'{name} {took:.2f}' for name, took in mean.items()) or 'none ended'}")
     for title, part in (
         ("jobs", seen["jobs"]),
         ("waiting tasks", seen["tasks_waiting"]),
@@ -213,3 +223,29 @@ def status(profile: ProfileOption = None, as_json: JsonOption = False) -> None:
         out.print(f"{title:15} {', '.join(f'{count} {name}' for name, count in part.items()) or 'none'}")
     for letter in seen["dead_letters"][:5]:
         out.print(f"broke           {letter['key']}: {letter['error'].splitlines()[-1]}", markup=False)
+
+
+@app.command()
+def requeue(
+    key: KeyOption,
+    queue: QueueOption,
+    name: Annotated[str, typer.Argument(metavar="ID", help="A task that broke, as `status` names it.")] = "",
+    every: Annotated[bool, typer.Option("--all", help="All that are kept.")] = False,
+    profile: ProfileOption = None,
+) -> None:
+    """Hand tasks that broke out again, with the arguments they had."""
+    from ostraka_orchestrator.desk import Desk
+    from ostraka_orchestrator.queue import make_queue
+    from ostraka_orchestrator.tally import Tally
+
+    if bool(name) == every:
+        raise UsageError("requeue: name one task that broke (`ostraka orchestrator status` shows them), or give --all")
+    board = Desk.open(_config(profile, key, queue)).board
+    tally, tasks = Tally(board), make_queue(board.url, board.prefix)
+    letters = [tally.dig_up(letter.key) for letter in tally.dead() if every or letter.key == name]
+    if name and not letters:
+        raise UsageError(f"requeue: no task {name!r} is kept; `ostraka orchestrator status` shows those that are")
+    for letter in letters:
+        if letter is not None:
+            tasks.send_task(letter.task, args=letter.args)
+            out.print(f"handed out again: {letter.key}", markup=False)

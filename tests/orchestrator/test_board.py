@@ -13,6 +13,7 @@ from ostraka.chain import Deployment
 from ostraka.errors import ConfigError, Unavailable
 from ostraka_orchestrator import board as board_module
 from ostraka_orchestrator.board import Board, Heartbeat, PlannedReplica, Seen, namespace, open_board
+from ostraka_orchestrator.crew import Crew, Worker
 from ostraka_orchestrator.planner import Timing, Weights
 from ostraka_orchestrator.queue import QUEUES, make_queue
 from ostraka_orchestrator.tally import Tally
@@ -190,7 +191,9 @@ def fill(board):
     board.tell(1, {"type": "matched"})
     board.lease("x", 60)
     Tally(board).done("settle", "ok")
-    Tally(board).broke("settle", "run:settle:1", "why")
+    Tally(board).broke("settle", "run:settle:1", ["settle:1", 1], "why")
+    Tally(board).began("match", "run:match:1")
+    Crew(board).beat(Worker("me:1", ["q"], 8))
     make_queue(board.url, board.prefix).send_task("settle", args=["settle:1", 1])
 
 
@@ -217,7 +220,7 @@ def test_everything_on_the_board_is_of_its_market_and_expires(board):
     assert lasting == set()
     assert max(ttls.values()) <= board_module.KEPT_S
     jobs = [key for key in ttls if key.endswith(":1")]
-    assert len(jobs) == 6
+    assert len(jobs) == 8
     assert all(0 < ttls[key] <= board_module.JOB_TTL_S for key in jobs)
 
 
