@@ -16,6 +16,7 @@ from ostraka.chain import events as ev
 from ostraka.client import Client
 from ostraka.devnet.demo import ledger
 from ostraka.devnet.network import Devnet
+from ostraka.devnet.reckoning import reckon, slashed_twice
 from ostraka.errors import JobFailed, OstrakaError
 from ostraka.types import JobId, JobState
 
@@ -60,7 +61,8 @@ class Storm:
             trouble.result()
             events = self._all_closed(client)
         after = sum(ledger(self.network).values())
-        return self._count(events) | {"balance_drift": after - before, "recovery_s": self.recovery_s}
+        books = {"balance_drift": after - before, "wrong_in_books": reckon(self.network.market)}
+        return self._count(events) | books | {"recovery_s": self.recovery_s}
 
     # ── jobs ──
 
@@ -149,6 +151,7 @@ class Storm:
             "refunded": sum(state in (JobState.FAILED, JobState.CANCELLED) for state in states.values()),
             "lost": sum(not state.closed for state in states.values()),
             "paid_twice": sum(n > 1 for n in (*payouts.values(), *endings.values(), *commits.values())),
+            "slashed_twice": slashed_twice(events),
             "slashed": sum(isinstance(e, ev.Slashed) for e in events),
             "client_errors": dict(self.failures),
         }

@@ -51,6 +51,11 @@ def _leased(desk: Desk, key: str, task: str, *args: Any) -> Iterator[bool]:
 def make_tasks(desk: Desk) -> Celery:
     app = make_queue(desk.board.url, desk.board.prefix)
 
+    def add(name: str, task: Callable[..., None]) -> None:
+        app.task(name=name, shared=False)(
+            task
+        )  # of this desk: shared, all apps of a program would have the first one's
+
     def traced(job_id: int, name: str, **attributes: int) -> AbstractContextManager[None]:
         return span(desk.market.domain, job_id, name, **attributes)
 
@@ -60,7 +65,7 @@ def make_tasks(desk: Desk) -> Celery:
                 if mine:
                     act(desk, job_id, *args)
 
-        app.task(name=name)(task)
+        add(name, task)
 
     on_chain("settle", work.settle)
     on_chain("blame", work.blame)
@@ -101,7 +106,7 @@ def make_tasks(desk: Desk) -> Celery:
             if mine:
                 work.order(desk, epoch)
 
-    app.task(name="match")(match)
-    app.task(name="order")(order)
-    app.task(name="replica")(replica)
+    add("match", match)
+    add("order", order)
+    add("replica", replica)
     return app

@@ -13,7 +13,8 @@ NAMES = [fault.name for fault in all_faults()]
 def check(found, faults):
     assert found["jobs"] == found["final"] + found["refunded"]
     # A node that is away for longer than the reveal window loses its job's lock: that is the law, so slashes are not counted here.
-    assert found["lost"] == found["paid_twice"] == found["balance_drift"] == 0
+    assert found["lost"] == found["paid_twice"] == found["slashed_twice"] == found["balance_drift"] == 0
+    assert found["wrong_in_books"] == []
     assert set(found["recovery_s"]) == set(faults)
     assert all(math.isfinite(seconds) for seconds in found["recovery_s"].values()), found["recovery_s"]
     assert found["processes_left"] == 0
