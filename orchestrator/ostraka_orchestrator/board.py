@@ -28,6 +28,7 @@ from ostraka_orchestrator.queue import QUEUES
 
 JOB_TTL_S = 86_400
 HOLD_TTL_S = 15
+RENEWALS = 3  # in that time
 SERVED_S = 3_600
 PAUSE_S, LONGEST_PAUSE_S = 5, 600  # after a node's first failure, and at most: each doubles the pause
 STRIKES_S = 3_600  # without another failure all are forgotten
@@ -330,7 +331,7 @@ class Board:
         over = threading.Event()
 
         def renew() -> None:
-            while not over.wait(HOLD_TTL_S / 3):
+            while not over.wait(HOLD_TTL_S / RENEWALS):
                 with suppress(redis.RedisError):
                     if not self.redis.set(name, mine, ex=HOLD_TTL_S, xx=True):
                         self.redis.set(name, mine, ex=HOLD_TTL_S, nx=True)  # the server came back empty

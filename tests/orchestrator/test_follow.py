@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.kit.fake_chain import FIRST, FakeChain
+from tests.kit.fake_jobs import kinds
 
 from ostraka.chain import Market, Sender, connect
+from ostraka.chain import events as ev
 from ostraka.chain.accounts import register_node
 from ostraka.chain.deploy import deploy
 from ostraka.chain.rpc import answers
@@ -19,7 +21,7 @@ from ostraka.devnet.processes import free_port
 from ostraka.devnet.spec import DEPLOYER, MNEMONIC
 from ostraka.errors import ChainUnreachable
 from ostraka.params import preset
-from ostraka.types import OSTR
+from ostraka.types import OSTR, JobState
 from ostraka_orchestrator import follow as module
 from ostraka_orchestrator.follow import Follower
 from ostraka_orchestrator.state import State
@@ -63,6 +65,31 @@ def test_following_equals_replaying(steps, confirmations, depth):
         chain.grow(0)
     follower.catch_up()
     assert follower.state == chain.replayed(confirmations)
+
+
+def test_chains_that_are_made_up_have_all_that_can_come_of_a_job():
+    chain = FakeChain()
+    for _ in range(400):
+        chain.grow(0)
+    state = chain.replayed()
+    assert {type(event) for _, events in chain.blocks for event in events} >= {*kinds(), ev.JobSubmitted}
+    assert set(state.endings) == {JobState.FINAL, JobState.FAILED, JobState.CANCELLED, JobState.OVERTURNED}
+    assert len(state.jobs) + len(state.closed) == chain.jobs[-1].submitted
+    assert set(state.jobs) == set(chain.jobs[-1].open)
+
+
+def test_a_job_whose_number_another_one_got_is_that_one():
+    chain = FakeChain()
+    follower = Follower(chain, State(next_block=FIRST))
+    while not follower.state.jobs:
+        chain.grow(0)
+        follower.catch_up()
+    (number,) = follower.state.jobs
+    before = follower.state.jobs[number].input_digest
+    while number not in follower.state.jobs or follower.state.jobs[number].input_digest == before:
+        chain.reorganize(len(chain.blocks), len(chain.blocks) - FIRST + 1)
+        follower.catch_up()
+        assert follower.state == chain.replayed()
 
 
 def test_a_look_that_failed_leaves_something_to_do():
