@@ -122,7 +122,7 @@ class Desk:
 
 def job_mark(job: JobEntry | JobFacts) -> str:
     """What tells a job from another that a reorganization gave its number: who wants what."""
-    return f"{job.requester} {job.model_id.hex()[:16]} {job.input_digest.hex()[:16]}"
+    return f"{job.requester.lower()} {job.model_id.hex()[:16]} {job.input_digest.hex()[:16]}"
 
 
 def shape_of(manifest: AnyManifest) -> ModelShape:
