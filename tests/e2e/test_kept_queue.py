@@ -12,7 +12,7 @@ from ostraka.devnet.spec import DevnetSpec, NodeSpec
 from ostraka.types import JobId, JobState
 from ostraka_worker.zoo.tiny import write_gguf
 
-pytestmark = [pytest.mark.network, pytest.mark.slow]
+pytestmark = [pytest.mark.network, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def test_a_second_network_on_the_first_ones_redis_answers_its_own_first_job(tmp_path):
