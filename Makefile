@@ -26,7 +26,7 @@ $(STAMP)/python: pyproject.toml constraints.txt
 demo: setup      ## an honest job, then a cheat that is caught
 	@$(BIN)/ostraka demo
 
-test: check unit   ## checks and suites; CI runs `make slow` and `make anvil` besides
+test: check unit   ## checks and suites; CI runs `make slow`, `make storm` and `make anvil` besides
 	@bash tools/side_by_side.sh network contracts-test
 
 check: lint types layers   ## what needs no running

@@ -1,16 +1,17 @@
 """A network of real parts (Ganache, IPFS, Redis) under kill -9: every job ends final or refunded, none twice, and the wei add up.
 
-A tiny random model, so that what is tried is the market and not the arithmetic. `OSTRAKA_BENCH_QUICK=1` runs fewer jobs.
+A tiny random model, so that what is tried is the market and not the arithmetic. `OSTRAKA_BENCH_QUICK=1` runs fewer jobs. When what is
+killed follows from a seed, another each time; it is told, and `OSTRAKA_SEED` repeats it.
 """
 
 from __future__ import annotations
 
 import os
+import random
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 from ostraka.devnet.spec import StoreKind
 
@@ -21,10 +22,9 @@ def run() -> dict[str, Any]:
     return storm(12 if os.environ.get("OSTRAKA_BENCH_QUICK", "") == "1" else JOBS)
 
 
-def storm(
-    jobs: int, only: tuple[str, ...] = (), seed: int = 0, nodes: int = 5, store: StoreKind = "ipfs"
-) -> dict[str, Any]:
+def storm(jobs: int, only: tuple[str, ...] = (), nodes: int = 5, store: StoreKind = "ipfs") -> dict[str, Any]:
     """The results, with `processes_left` counted after everything was taken down. `only` names some of the faults."""
+    from benchmarks._faults.left import marked, processes_left
     from benchmarks._faults.storm import Storm
     from ostraka.devnet.network import Devnet
     from ostraka.devnet.processes import free_port
@@ -32,7 +32,10 @@ def storm(
     from ostraka_worker.zoo.tiny import write_gguf
 
     faults = [fault for fault in all_faults() if not only or fault.name in only]
-    with tempfile.TemporaryDirectory(prefix="ostraka-faults-") as name:
+    seed = int(os.environ.get("OSTRAKA_SEED") or random.SystemRandom().randrange(2**32))
+    print(f"OSTRAKA_SEED={seed}", file=sys.stderr)
+    mark = f"{os.getpid()}-{seed}"
+    with tempfile.TemporaryDirectory(prefix="ostraka-faults-") as name, marked(mark):
         folder = Path(name)
         write_gguf(folder / "tiny.gguf")
         spec = DevnetSpec(
@@ -49,9 +52,7 @@ def storm(
         )
         with Devnet(spec) as network:
             results = Storm(network, "tiny", jobs, faults, seed).run()
-            groups = [child.pid for child in network.processes.children]
-        results["processes_left"] = sum(psutil.pid_exists(pid) for pid in groups)
-    return results
+    return {"seed": seed, **results, "processes_left": len(processes_left(mark))}
 
 
 def all_faults() -> list[Any]:

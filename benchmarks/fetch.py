@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -40,7 +41,11 @@ def run() -> dict[str, Any]:
             rounds = [_round(daemon.rpc_url, wanted, folder / f"round-{number}") for number in range(ROUNDS + 1)][1:]
         finally:
             processes.stop()
-    total = sum(bytes_ for _, bytes_ in wanted)
+    return summary(rounds, sum(bytes_ for _, bytes_ in wanted))
+
+
+def summary(rounds: Sequence[Mapping[str, float]], total: int) -> dict[str, Any]:
+    """`total` bytes were pulled in each round."""
     return {
         "vs_daemon_cat": round(median(r["curl_s"] / r["ours_s"] for r in rounds), 2),
         "memory_above_idle_mb": round(max(r["memory_mb"] for r in rounds), 1),

@@ -68,9 +68,9 @@ def six_nodes() -> Any:
 
 def measure(network: Any) -> dict[str, Any]:
     from ostraka.client import Client
-    from ostraka_orchestrator.board import Board
+    from ostraka_orchestrator.board import open_board
 
-    board = Board(network.queue_url)
+    board = open_board(network.queue_url, network.market, network.orchestrators[0].address)
     await_true(lambda: links_known(board, len(network.nodes)))
     model_id = bytes(network.market.published_models()[0].model_id)
     shape = shape_of_model(network, model_id)

@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +16,7 @@ from ostraka.chain import events as ev
 from ostraka.client import Client
 from ostraka.devnet.demo import ledger
 from ostraka.devnet.network import Devnet
+from ostraka.devnet.reckoning import reckon, slashed_twice
 from ostraka.errors import JobFailed, OstrakaError
 from ostraka.types import JobId, JobState
 
@@ -60,7 +61,9 @@ class Storm:
             trouble.result()
             events = self._all_closed(client)
         after = sum(ledger(self.network).values())
-        return self._count(events) | {"balance_drift": after - before, "recovery_s": self.recovery_s}
+        books = {"balance_drift": after - before, "wrong_in_books": reckon(self.network.market)}
+        found = count(events, self._states(events))
+        return found | books | {"client_errors": dict(self.failures), "recovery_s": self.recovery_s}
 
     # ── jobs ──
 
@@ -136,19 +139,23 @@ class Storm:
                 return events
             time.sleep(1.0)
 
-    def _count(self, events: list[ev.Event]) -> dict[str, Any]:
+    def _states(self, events: list[ev.Event]) -> dict[int, JobState]:
         with Client(self.network.profile) as client:
-            submitted = [e for e in events if isinstance(e, ev.JobSubmitted)]
-            states = {e.job_id: client.market.job(JobId(e.job_id)).state for e in submitted}
-        payouts = Counter((e.job_id, e.replica, e.node_id) for e in events if isinstance(e, ev.OperatorPaid))
-        endings = Counter(e.job_id for e in events if isinstance(e, ev.JobFinalized | ev.JobFailed | ev.JobCancelled))
-        commits = Counter((e.job_id, e.replica) for e in events if isinstance(e, ev.ReplicaCommitted))
-        return {
-            "jobs": len(submitted),
-            "final": sum(state is JobState.FINAL for state in states.values()),
-            "refunded": sum(state in (JobState.FAILED, JobState.CANCELLED) for state in states.values()),
-            "lost": sum(not state.closed for state in states.values()),
-            "paid_twice": sum(n > 1 for n in (*payouts.values(), *endings.values(), *commits.values())),
-            "slashed": sum(isinstance(e, ev.Slashed) for e in events),
-            "client_errors": dict(self.failures),
-        }
+            submitted = [e.job_id for e in events if isinstance(e, ev.JobSubmitted)]
+            return {job_id: client.market.job(JobId(job_id)).state for job_id in submitted}
+
+
+def count(events: Sequence[ev.Event], states: Mapping[int, JobState]) -> dict[str, Any]:
+    """What became of every job. `states` are theirs now."""
+    payouts = Counter((e.job_id, e.replica, e.node_id) for e in events if isinstance(e, ev.OperatorPaid))
+    endings = Counter(e.job_id for e in events if isinstance(e, ev.JobFinalized | ev.JobFailed | ev.JobCancelled))
+    commits = Counter((e.job_id, e.replica) for e in events if isinstance(e, ev.ReplicaCommitted))
+    return {
+        "jobs": len(states),
+        "final": sum(state is JobState.FINAL for state in states.values()),
+        "refunded": sum(state in (JobState.FAILED, JobState.CANCELLED) for state in states.values()),
+        "lost": sum(not state.closed for state in states.values()),
+        "paid_twice": sum(n > 1 for n in (*payouts.values(), *endings.values(), *commits.values())),
+        "slashed_twice": slashed_twice(events),
+        "slashed": sum(isinstance(e, ev.Slashed) for e in events),
+    }

@@ -19,7 +19,7 @@ from ostraka.chain.orchestrators import ANYBODY
 from ostraka.errors import BadFrame, BadSignature, OstrakaError, Unavailable, UnknownJob, UsageError
 from ostraka.wire.job_input import MAX_INPUT_BYTES, decode_input
 from ostraka.wire.messages import MAX_LINKS, MAX_POSITIONS
-from ostraka_orchestrator.board import PREFIX, Heartbeat
+from ostraka_orchestrator.board import Heartbeat
 from ostraka_orchestrator.desk import Desk
 from ostraka_orchestrator.metrics import Metrics
 from ostraka_orchestrator.roster import to_probe
@@ -107,6 +107,7 @@ def make_api(desk: Desk, state: Callable[[], State], now: Callable[[], int], met
             raise BadFrame(f"job {job_id}: the input's digest is not the one on chain")
         manifest = await asyncio.to_thread(desk.manifest, job.model_id)
         job_input.check_for(manifest, MAX_POSITIONS)
+        await asyncio.to_thread(desk.make_room, job_id, job)
         await asyncio.to_thread(desk.board.put_input, job_id, data)
         return {"job_id": job_id}
 
@@ -121,7 +122,9 @@ def make_api(desk: Desk, state: Callable[[], State], now: Callable[[], int], met
     @app.get("/v1/jobs/{job_id}/events")
     async def watch(job_id: int, after: str = "0") -> StreamingResponse:
         """Server-sent events from `after` on. Ends with the job; a dropped connection goes on from its last event id."""
-        return StreamingResponse(stream(events, job_id, after, state), media_type="text/event-stream")
+        return StreamingResponse(
+            stream(events, desk.board.events_key(job_id), job_id, after, state), media_type="text/event-stream"
+        )
 
     return app
 
@@ -182,10 +185,10 @@ def check_heartbeat(body: bytes, signature: str, state: State, now: float) -> He
     return beat
 
 
-async def stream(events: Any, job_id: int, after: str, state: Callable[[], State]) -> AsyncIterator[str]:
+async def stream(events: Any, key: str, job_id: int, after: str, state: Callable[[], State]) -> AsyncIterator[str]:
     last = after
     while True:
-        got = await events.xread({f"{PREFIX}events:{job_id}": last}, block=500)
+        got = await events.xread({key: last}, block=500)
         for _, entries in got or []:
             for entry_id, fields in entries:
                 last = entry_id.decode()

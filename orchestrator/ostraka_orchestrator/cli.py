@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -15,12 +16,13 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from ostraka.cli.output import JsonOption, out, print_json
-from ostraka.errors import ConfigError, Unavailable
+from ostraka.errors import ConfigError, Unavailable, UsageError
 from ostraka.telemetry import close_traces, open_traces, setup_logging
 from ostraka_orchestrator import membership
 from ostraka_orchestrator.simulate.cli import simulate
 
 if TYPE_CHECKING:
+    from ostraka_orchestrator.board import Board
     from ostraka_orchestrator.config import OrchestratorConfig
     from ostraka_orchestrator.placing import Mode
 
@@ -28,6 +30,8 @@ app = typer.Typer(help="Match jobs to nodes.", no_args_is_help=True)
 ProfileOption = Annotated[Path | None, typer.Option("--profile", help="Network profile (ostraka.toml).")]
 KeyOption = Annotated[Path, typer.Option(help="Key file of the orchestrator.")]
 QueueOption = Annotated[str, typer.Option(envvar="OSTRAKA_QUEUE_URL", help="redis://… of the task queue.")]
+
+RUNNING_SHOWN = 10  # tasks, in `status`
 
 
 class Only(StrEnum):
@@ -54,7 +58,10 @@ def _config(profile: Path | None, key: Path, queue: str, port: int = 0, threads:
 
     if not queue.startswith(("redis://", "rediss://", "unix://")):
         raise ConfigError(f"queue: {queue!r} is no Redis address; write redis://host:port/0")
-    return OrchestratorConfig(profile=load_profile(profile), key=key, queue_url=queue, port=port, task_threads=threads)
+    settings = load_profile(profile)
+    chosen = {name: getattr(settings, name) for name in ("confirmations", "reorg_depth")}
+    given = {name: value for name, value in chosen.items() if value is not None}
+    return OrchestratorConfig(settings, key, queue, port=port, task_threads=threads, **given)
 
 
 @app.command()
@@ -74,6 +81,16 @@ def serve(
             help="What new chains of nodes are good at; `latency` weighs measured links, `none` places nobody."
         ),
     ] = Placement.replicas,
+    confirmations: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Chain blocks that must stand on an event before it counts. By default the profile's, or 0."
+        ),
+    ] = None,
+    reorg_depth: Annotated[
+        int | None,
+        typer.Option(min=1, help="Chain blocks that can be undone without a replay. By default the profile's, or 64."),
+    ] = None,
     rebalance_s: Annotated[float, typer.Option(min=1, help="Seconds between looks whether nodes should move.")] = 30.0,
     settle_s: Annotated[float, typer.Option(min=0, help="Wait so long for more newcomers before placing them.")] = 2.0,
 ) -> None:
@@ -83,9 +100,12 @@ def serve(
     setup_logging()
     open_traces("ostraka-orchestrator")
     _flush_on_sigterm()
+    config = _config(profile, key, queue, port)
     config = replace(
-        _config(profile, key, queue, port),
+        config,
         host=host,
+        confirmations=config.confirmations if confirmations is None else confirmations,
+        reorg_depth=config.reorg_depth if reorg_depth is None else reorg_depth,
         snapshot=snapshot,
         places=placement is not Placement.none,
         mode=cast("Mode", "replicas" if placement is Placement.none else placement.value),
@@ -108,32 +128,25 @@ def tasks(
     """Run a Celery worker for the orchestrator's tasks. Run one for each kind, and verdicts never wait for answers."""
     from celery.worker import state as worker_state
 
+    from ostraka_orchestrator.crew import Crew, Worker, my_name
     from ostraka_orchestrator.desk import Desk
-    from ostraka_orchestrator.queue import QUEUES
+    from ostraka_orchestrator.queue import QUEUES, work
     from ostraka_orchestrator.tasks import make_tasks
 
     setup_logging()
     open_traces("ostraka-tasks")
     config = _config(profile, key, queue, threads=threads)
-    queue_app = make_tasks(Desk.open(config))
-    queues = ",".join(queue for queue in QUEUES if only is None or queue.endswith(only))
-    arguments = [
-        "--quiet",
-        "worker",
-        "--pool",
-        "threads",
-        "--concurrency",
-        str(config.task_threads),
-        "--loglevel",
-        "WARNING",
-    ]
+    desk = Desk.open(config)
+    queue_app = make_tasks(desk)
+    queues = [queue for queue in QUEUES if only is None or queue.endswith(only)]
+    crew, worker = Crew(desk.board), Worker(my_name(), queues, config.task_threads)
+    crew.join(worker)
     try:
-        queue_app.worker_main([*arguments, "--without-gossip", "--without-mingle", "--queues", queues])
-    except SystemExit as end:
-        if not end.code:
-            raise
+        work(queue_app, queues, config.task_threads)
+    finally:
+        crew.leave(worker)
     if worker_state.should_stop is None:  # else it was told to end, and the queue's server only went before it
-        _start_again(config)
+        _start_again(desk.board)
 
 
 def _flush_on_sigterm() -> None:
@@ -147,16 +160,14 @@ def _flush_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, end)
 
 
-def _start_again(config: OrchestratorConfig) -> None:
+def _start_again(board: Board) -> None:
     """A Celery worker whose broker died may not recover (kombu 5.7 trips over the closed connection). A new program in this process's place
     does; what it was doing is handed out again."""
-    from ostraka_orchestrator.board import Board
     from ostraka_orchestrator.desk import log
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     log.warning("the worker broke off; starting again as soon as the queue's server answers")
-    board = Board(config.queue_url)
     while True:
         try:
             board.check()
@@ -189,6 +200,21 @@ def status(profile: ProfileOption = None, as_json: JsonOption = False) -> None:
         f"{seen['nodes_beating']} heard of, {seen['nodes_registered']} registered; "
         f"work by speed × stake: Jain's index {seen['fairness']:.2f}"
     )
+    for worker in seen["workers"]:
+        out.print(
+            f"worker          {worker['name']}: {worker['threads']} at once of {', '.join(worker['queues'])}",
+            markup=False,
+        )
+    now = time.time()
+    for task in seen["tasks_running"][:RUNNING_SHOWN]:
+        out.print(
+            f"runs            {task['key']} for {max(now - task['at'], 0):.1f} s, by {task['worker']}", markup=False
+        )
+    ended = Counter[str]()
+    for name, count in seen["tasks"].items():
+        ended[name.rsplit(" ", 1)[0]] += count
+    mean = {name: seconds / ended[name] for name, seconds in seen["task_seconds"].items() if ended[name]}
+    out.print(f"seconds a task  {', '.join(f'{name} {took:.2f}' for name, took in mean.items()) or 'none ended'}")
     for title, part in (
         ("jobs", seen["jobs"]),
         ("waiting tasks", seen["tasks_waiting"]),
@@ -197,3 +223,29 @@ def status(profile: ProfileOption = None, as_json: JsonOption = False) -> None:
         out.print(f"{title:15} {', '.join(f'{count} {name}' for name, count in part.items()) or 'none'}")
     for letter in seen["dead_letters"][:5]:
         out.print(f"broke           {letter['key']}: {letter['error'].splitlines()[-1]}", markup=False)
+
+
+@app.command()
+def requeue(
+    key: KeyOption,
+    queue: QueueOption,
+    name: Annotated[str, typer.Argument(metavar="ID", help="A task that broke, as `status` names it.")] = "",
+    every: Annotated[bool, typer.Option("--all", help="All that are kept.")] = False,
+    profile: ProfileOption = None,
+) -> None:
+    """Hand tasks that broke out again, with the arguments they had."""
+    from ostraka_orchestrator.desk import Desk
+    from ostraka_orchestrator.queue import make_queue
+    from ostraka_orchestrator.tally import Tally
+
+    if bool(name) == every:
+        raise UsageError("requeue: name one task that broke (`ostraka orchestrator status` shows them), or give --all")
+    board = Desk.open(_config(profile, key, queue)).board
+    tally, tasks = Tally(board), make_queue(board.url, board.prefix)
+    letters = [tally.dig_up(letter.key) for letter in tally.dead() if every or letter.key == name]
+    if name and not letters:
+        raise UsageError(f"requeue: no task {name!r} is kept; `ostraka orchestrator status` shows those that are")
+    for letter in letters:
+        if letter is not None:
+            tasks.send_task(letter.task, args=letter.args)
+            out.print(f"handed out again: {letter.key}", markup=False)

@@ -10,6 +10,7 @@ from typing import Any
 
 from ostraka.chain import Court, Deployment, Sender, connect
 from ostraka.chain.heads import Heads
+from ostraka.chain.job_log import JobFacts
 from ostraka.chain.remember import Remembered
 from ostraka.chain.views import NodeView
 from ostraka.crypto.keys import load_key
@@ -17,10 +18,11 @@ from ostraka.errors import ConfigError
 from ostraka.model import MAX_MANIFEST_BYTES, AnyManifest, Manifest, load_manifest
 from ostraka.store import ContentStore, cid_of_digest, open_store
 from ostraka.types import OSTR, NodeId, OrchestratorStatus
-from ostraka_orchestrator.board import Board, Heartbeat
+from ostraka_orchestrator.board import Board, Heartbeat, open_board
 from ostraka_orchestrator.config import OrchestratorConfig
 from ostraka_orchestrator.orders import is_member
 from ostraka_orchestrator.planner import ModelShape, Weights
+from ostraka_orchestrator.state import JobEntry
 
 log = logging.getLogger("ostraka.orchestrator")
 NODE_S = 10.0  # how long a node's standing is remembered
@@ -61,7 +63,7 @@ class Desk:
             raise ConfigError(
                 f"key {config.key}: {sender.address} is not allowed as an orchestrator by the JobMarket, nor registered on chain"
             )
-        board = Board(config.queue_url)
+        board = open_board(config.queue_url, market, sender.address)
         board.check()
         return Desk(config, board, market, sender, open_store(config.profile.store_url), heads)
 
@@ -86,6 +88,18 @@ class Desk:
         held: bool = self._kept("member", MEMBER_TTL_S, lambda: is_member(self.market, self.sender.address))
         return held
 
+    def make_room(self, job_id: int, job: JobEntry | JobFacts) -> None:
+        """Drops what the board has of another job of this number, which a reorganization of the chain took back.
+
+        Whoever has stake keeps the routes that it signed: others for the same number would be an offence.
+        """
+        whose = job_mark(job)
+        if not self.board.is_of(job_id, whose):
+            log.warning(
+                "job %d is another one since the chain was reorganized; what was kept of the first is dropped", job_id
+            )
+            self.board.clear(job_id, whose, routes=not self.has_stake())
+
     def beats(self) -> dict[int, Heartbeat]:
         """Heartbeats of this second: for what does not need the newest."""
         found: dict[int, Heartbeat] = self._kept("beats", BEATS_TTL_S, self.board.heartbeats)
@@ -104,6 +118,11 @@ class Desk:
 
     def shape(self, model_id: bytes) -> ModelShape:
         return shape_of(self.manifest(model_id))
+
+
+def job_mark(job: JobEntry | JobFacts) -> str:
+    """What tells a job from another that a reorganization gave its number: who wants what."""
+    return f"{job.requester.lower()} {job.model_id.hex()[:16]} {job.input_digest.hex()[:16]}"
 
 
 def shape_of(manifest: AnyManifest) -> ModelShape:

@@ -6,10 +6,12 @@ from collections import Counter as Count
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import msgspec
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from ostraka_orchestrator.board import Board, Heartbeat
+from ostraka_orchestrator.crew import Crew
 from ostraka_orchestrator.queue import QUEUES
 from ostraka_orchestrator.roster import fairness, profile
 from ostraka_orchestrator.state import State
@@ -52,6 +54,9 @@ class Metrics:
             "jobs": dict(sorted(jobs.items())),
             "tasks_waiting": self._tally.waiting(QUEUES),
             "tasks": {f"{task} {outcome}": count for (task, outcome), count in sorted(self._tally.counts().items())},
+            "task_seconds": {task: round(seconds, 3) for task, seconds in sorted(self._tally.seconds().items())},
+            "tasks_running": [msgspec.to_builtins(task) for task in self._tally.running()],
+            "workers": [msgspec.to_builtins(worker) for worker in Crew(self._board).workers()],
             "dead_letters": [
                 {"task": letter.task, "key": letter.key, "error": letter.error, "at": letter.at}
                 for letter in self._tally.dead()
@@ -92,6 +97,12 @@ class _Now:
         for name, count in seen["tasks"].items():
             tasks.add_metric(name.rsplit(" ", 1), count)
         yield tasks
+        took = CounterMetricFamily("ostraka_task_seconds", "How long tasks that ended took together.", labels=["task"])
+        for name, seconds in seen["task_seconds"].items():
+            took.add_metric([name], seconds)
+        yield took
+        yield GaugeMetricFamily("ostraka_tasks_running", "Tasks that run now.", value=len(seen["tasks_running"]))
+        yield GaugeMetricFamily("ostraka_workers", "Programs that take tasks.", value=len(seen["workers"]))
 
 
 def _labelled(kind: Any, name: str, what: str, label: str, values: dict[str, int]) -> Metric:

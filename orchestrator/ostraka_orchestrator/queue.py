@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from celery import Celery
 
-# Streaming an answer takes long; what touches money on chain must not wait behind it, so each kind has workers of its own.
+# Streaming an answer takes long; what touches money on chain must not wait behind it, so each kind has workers of its own. A worker that
+# serves both takes what comes first by name.
 CHAIN_QUEUE, REPLICA_QUEUE = "ostraka.chain", "ostraka.replicas"
 QUEUES = (CHAIN_QUEUE, REPLICA_QUEUE)
-TASK_LIMIT_S = 3_600  # visibility timeout: longer than the longest task, or it would be started twice
+RUN_TIMEOUT_S = 3_000  # of a replica's run, which is the longest task
+TASK_LIMIT_S = RUN_TIMEOUT_S + 600  # visibility timeout: longer than the longest task, or it would be started twice
 
 
-def make_queue(url: str) -> Celery:
+def make_queue(url: str, prefix: str, limit_s: int = TASK_LIMIT_S) -> Celery:
+    """`prefix` begins every name that Celery gives in Redis: the board's. What a dead worker had is given to another after `limit_s`."""
     app = Celery("ostraka", broker=url)
     app.conf.update(
         accept_content=["json"],  # never pickle
@@ -22,7 +27,9 @@ def make_queue(url: str) -> Celery:
         worker_hijack_root_logger=False,
         broker_connection_retry_on_startup=True,
         broker_transport_options={
-            "visibility_timeout": TASK_LIMIT_S,
+            "global_keyprefix": prefix,
+            "queue_order_strategy": "sorted",  # by name; the default is in turn
+            "visibility_timeout": limit_s,
             "unacked_restore_interval": 5,
             "unacked_restore_throttle": 1,
         },
@@ -30,3 +37,13 @@ def make_queue(url: str) -> Celery:
         task_routes={"replica": {"queue": REPLICA_QUEUE}},
     )
     return app
+
+
+def work(app: Celery, queues: Sequence[str], threads: int) -> None:
+    """Runs the tasks of these queues until it is told to end, or the queue's server is away for good."""
+    arguments = ["--quiet", "worker", "--pool", "threads", "--concurrency", str(threads), "--loglevel", "WARNING"]
+    try:
+        app.worker_main([*arguments, "--without-gossip", "--without-mingle", "--queues", ",".join(queues)])
+    except SystemExit as end:
+        if not end.code:
+            raise

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +36,7 @@ from ostraka_orchestrator.decide import (
     to_run,
     unbound,
 )
-from ostraka_orchestrator.desk import Desk, log
+from ostraka_orchestrator.desk import Desk, job_mark, log
 from ostraka_orchestrator.follow import Follower
 from ostraka_orchestrator.metrics import Metrics
 from ostraka_orchestrator.orders import Orders
@@ -84,7 +84,7 @@ class Service:
     _turn_of: Remembered[int, int | None] = field(default_factory=lambda: Remembered(TURN_S))
 
     def __post_init__(self) -> None:
-        self.queue = make_queue(self.desk.config.queue_url)
+        self.queue = make_queue(self.desk.board.url, self.desk.board.prefix)
         self.placer = Placer(self.desk)
         self._running = Running(self.desk)
         self.orders = Orders(self.desk.market, self.desk.sender.address)
@@ -111,7 +111,7 @@ class Service:
         me, now = self.desk.sender.address, self._follower.time
         turns = self._turns(me)
         running = to_run(self.state, me, now, turns)
-        seen = self.desk.board.look({job_id: self.state.jobs[job_id].round for job_id in running})
+        seen = self._look(running)
         self._running.note(self.state, seen)
         inputs = {job_id for job_id, found in seen.items() if found.has_input}
         for command in decide(
@@ -128,6 +128,16 @@ class Service:
         if self.desk.config.places:
             self.placer.look(self.state, time.monotonic())
         self._keeper.keep(time.monotonic())
+
+    def _look(self, running: Sequence[int]) -> dict[int, Seen]:
+        """What the board has of these jobs, and of no others that had their numbers."""
+        jobs = {job_id: self.state.jobs[job_id] for job_id in running}
+        seen = self.desk.board.look({job_id: job.round for job_id, job in jobs.items()})
+        if strange := [job_id for job_id, job in jobs.items() if seen[job_id].whose != job_mark(job)]:
+            for job_id in strange:
+                self.desk.make_room(job_id, jobs[job_id])
+            seen |= self.desk.board.look({job_id: jobs[job_id].round for job_id in strange})
+        return seen
 
     def begin(self) -> None:
         """Where a snapshot ends, or with the deployment."""

@@ -27,9 +27,9 @@ from ostraka_orchestrator.decide import next_replicas
 from ostraka_orchestrator.desk import Desk, log
 from ostraka_orchestrator.orders import is_due, is_forgotten, look
 from ostraka_orchestrator.planner import Costs, Ends, NodeProfile, choose_routes, timing, weighed
+from ostraka_orchestrator.queue import RUN_TIMEOUT_S
 from ostraka_orchestrator.roster import connect, profile
 
-RUN_TIMEOUT_S = 3_000.0
 CONNECT_TIMEOUT_S = 2.0
 TOKENS_TIMED = 8  # a shorter answer says too little about a position
 

@@ -77,6 +77,7 @@ def test_the_demo_pays_the_honest_and_slashes_the_cheat(tmp_path):
         assert abs(job["cost"] * 9 // 10 - paid) < 100  # fees are 10 %; a few wei of rounding go to the protocol
     assert "pinpoint" in cheated["gas"]
     assert facts["balance_drift"] == 0
+    assert facts["wrong_in_books"] == []
     # fp32 was asked for; the probe chooses for a node with the C twins and for one without.
     chosen = pick_kernel()[0].name
     with native.numpy_only():

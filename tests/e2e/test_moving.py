@@ -21,7 +21,7 @@ from ostraka.devnet.processes import STOP_TIMEOUT_S
 from ostraka.devnet.spec import DevnetSpec, NodeSpec
 from ostraka.params import preset
 from ostraka.types import BlockSpan, JobId, JobState, NodeId, OrchestratorStatus
-from ostraka_orchestrator.board import Board
+from ostraka_orchestrator.board import open_board
 from ostraka_worker.zoo.tiny import write_gguf
 
 pytestmark = pytest.mark.network
@@ -53,7 +53,7 @@ def network(tmp_path_factory):
 
 def cut_in_two(network, eventually):
     """The near node serves the first half of the blocks, the far one the second. Returns their spans."""
-    board, market = Board(network.queue_url), network.market
+    board, market = open_board(network.queue_url, network.market, network.orchestrators[0].address), network.market
     near, far = (n.node_id for n in network.nodes)
     model_id = market.published_models()[0].model_id
     blocks = network.market.published_models()[0].blocks
@@ -62,14 +62,14 @@ def cut_in_two(network, eventually):
         board.set_placement(node, model_id.hex(), span.start, span.stop)
     eventually(lambda: all(market.span(NodeId(i), model_id) == span for i, span in spans.items()))
     for one in network.orchestrators:
-        beats = Board(one.queue_url).heartbeats
+        beats = open_board(one.queue_url, network.market, one.address).heartbeats
         eventually(lambda b=beats: all((beat := b().get(i)) and beat.span[1:] == (s.start, s.stop) for i, s in spans.items()))  # fmt: skip
     return spans
 
 
 def test_nodes_move_to_other_spans_and_links_are_measured(network, eventually):
     with Client(network.profile) as client:
-        board, market = Board(network.queue_url), network.market
+        board, market = open_board(network.queue_url, network.market, network.orchestrators[0].address), network.market
         near, far = (n.node_id for n in network.nodes)
         whole = market.span(NodeId(near), market.published_models()[0].model_id)
         before = client.generate("tiny", "a", replicas=2, max_tokens=6, max_price=1.0)
@@ -91,7 +91,13 @@ def test_nodes_move_to_other_spans_and_links_are_measured(network, eventually):
         ]
 
         def credited(node):
-            return sum(Board(one.queue_url).served().get(NodeId(node), 0.0) for one in network.orchestrators) > 0
+            return (
+                sum(
+                    open_board(one.queue_url, network.market, one.address).served().get(NodeId(node), 0.0)
+                    for one in network.orchestrators
+                )
+                > 0
+            )
 
         eventually(lambda: all(credited(node) for node in spans))
 

@@ -84,8 +84,15 @@ def test_the_orchestrator_says_what_it_is_doing(client, ostraka):
     assert seen["jobs"]["final"] >= 1
     assert seen["tasks"]["match ok"] >= 1
     assert seen["dead_letters"] == []
+    assert sorted(queue for worker in seen["workers"] for queue in worker["queues"]) == [
+        "ostraka.chain",
+        "ostraka.replicas",
+    ]
+    assert seen["task_seconds"]["match"] > 0
     told = ostraka("orchestrator", "status").stdout
     assert "6 serving" in told
+    assert "32 at once of ostraka.replicas" in told
+    assert "seconds a task  " in told
     page = httpx.get(f"{client.profile.orchestrator_url}/metrics").text
     assert "ostraka_nodes_serving 6.0" in page
 

@@ -22,7 +22,7 @@ from ostraka.devnet.network import Devnet
 from ostraka.devnet.spec import DEPLOYER, DevnetSpec, NodeSpec
 from ostraka.errors import UsageError
 from ostraka.types import JobId, JobState, NodeStatus
-from ostraka_orchestrator.board import Board
+from ostraka_orchestrator.board import open_board
 from ostraka_worker.engine import infer_local
 from ostraka_worker.kernels.probe import pick_kernel
 from ostraka_worker.prepare_named import prepare_named
@@ -76,7 +76,7 @@ def move(network, client, name):
     held = [sum(b.bytes for b in blocks[:at]) for at in range(info.blocks + 1)]
     fits = [at for at in range(1, info.blocks) if max(held[at], held[-1] - held[at]) < MEMORY_MB * 10**6]
     half = min(fits, key=lambda at: abs(at - info.blocks / 2))
-    board = Board(network.queue_url)
+    board = open_board(network.queue_url, network.market, network.orchestrators[0].address)
     for node in network.nodes:
         start, stop = (0, half) if node.index % 2 == 0 else (half, info.blocks)
         board.set_placement(node.node_id, info.model_id.hex(), start, stop)

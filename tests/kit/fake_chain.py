@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 
+from tests.kit.fake_jobs import Jobs
+
 from ostraka.chain import events as ev
 from ostraka.chain.views import Head
 from ostraka.errors import ChainUnreachable
@@ -14,17 +16,18 @@ _fresh = itertools.count()
 
 
 class FakeChain:
-    """A list of chain blocks; each has a hash of its own and publishes models."""
+    """A list of chain blocks; each has a hash of its own, publishes models, and goes on with jobs that were submitted before."""
 
     def __init__(self) -> None:
         self.blocks: list[tuple[bytes, list[ev.Event]]] = [(b"genesis", [])] * FIRST
+        self.jobs = [Jobs()] * FIRST  # after each chain block
         self.calls = 0
         self.fail_at = -1
         self.turn_at: tuple[int, int] | None = None
 
     def grow(self, models: int) -> None:
         number, unique = len(self.blocks), next(_fresh)
-        found = [
+        found: list[ev.Event] = [
             ev.ModelPublished(
                 block_number=number,
                 log_index=index,
@@ -41,10 +44,13 @@ class FakeChain:
             )
             for index in range(models)
         ]
-        self.blocks.append((b"hash %d" % unique, found))
+        jobs, told = self.jobs[-1].grow(number, unique, models)
+        self.jobs.append(jobs)
+        self.blocks.append((b"hash %d" % unique, [*found, *told]))
 
     def reorganize(self, back: int, forward: int) -> None:
-        del self.blocks[max(FIRST, len(self.blocks) - back) :]
+        kept = max(FIRST, len(self.blocks) - back)
+        del self.blocks[kept:], self.jobs[kept:]
         for _ in range(forward):
             self.grow(1)
 

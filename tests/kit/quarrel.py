@@ -75,12 +75,17 @@ class Town:
         digests[position, block + 1 : -1] ^= 0x5A
         return digests
 
-    def run_job(self, traces: list[Digests]) -> int:
-        """Commits, reveals and counts; replica i is node i's. Returns the job's number."""
-        requester, orchestrator, court = self.sender(REQUESTER), self.sender(ORCHESTRATOR), self.court
+    def submit(self, seconds: int = 60) -> int:
+        """A job that must have commits within so many seconds. Returns its number."""
         units = len(self.honest)
-        request = (self.manifest.digest, JOB.digest, NODES, units, NODES * units * PRICE, court.now() + 60)
-        job_id = court.submitted_id(requester.send(court.submit(*request, orchestrator.address)))
+        request = (self.manifest.digest, JOB.digest, NODES, units, NODES * units * PRICE, self.court.now() + seconds)
+        call = self.court.submit(*request, self.sender(ORCHESTRATOR).address)
+        return self.court.submitted_id(self.sender(REQUESTER).send(call))
+
+    def run_job(self, traces: list[Digests], *, counted: bool = True) -> int:
+        """Commits, reveals and, unless somebody else shall do it, counts; replica i is node i's. Returns the job's number."""
+        orchestrator, court = self.sender(ORCHESTRATOR), self.court
+        job_id = self.submit()
         results = [make_result(trace, self.tokens, self.manifest.digest, JOB.digest) for trace in traces]
         salt = b"s" * 32
         for index, result in enumerate(results):
@@ -92,7 +97,8 @@ class Town:
         for index, result in enumerate(results):
             call = court.reveal(job_id, index, result.units, result.output, result.trace_root, salt)
             self.signer(index).send(call)
-        requester.send(court.finalize(job_id))
+        if counted:
+            self.sender(REQUESTER).send(court.finalize(job_id))
         return job_id
 
     def pinpoint(self, job_id: int, traces: list[Digests], loser: int, winner: int) -> None:

@@ -25,7 +25,7 @@ def beat(node_id: int, **changes) -> Heartbeat:
 @pytest.fixture
 def desk(clean_queue_url):
     return SimpleNamespace(
-        board=Board(clean_queue_url),
+        board=Board(clean_queue_url, "test"),
         shape=lambda model_id: SHAPE,
         weights=lambda model_id: Weights(),
         node=lambda node_id: SimpleNamespace(status=NodeStatus.ACTIVE, operator=f"operator{node_id}"),

@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from ostraka.errors import NoRoute
 from ostraka.types import JobState, NodeStatus
 from ostraka_orchestrator.board import Board, Heartbeat
+from ostraka_orchestrator.crew import Crew, Worker
 from ostraka_orchestrator.metrics import Metrics
 from ostraka_orchestrator.queue import CHAIN_QUEUE, QUEUES, REPLICA_QUEUE, make_queue
 from ostraka_orchestrator.state import JobEntry, NodeEntry, State
@@ -22,7 +23,7 @@ class Desk:
 
 @pytest.fixture
 def board(clean_queue_url):
-    return Board(clean_queue_url)
+    return Board(clean_queue_url, "test")
 
 
 def job(state):
@@ -44,7 +45,13 @@ def test_prometheus_reads_what_is_so(board):
     Tally(board).done("settle", "ok")
     Tally(board).done("settle", "ok")
     Tally(board).done("match", "refused")
-    make_queue(board.url).send_task("replica", args=["replica:1:0:0", 1, 0, None, 0])
+    Tally(board).done("match", "ok", "run:match:1", 1.5)
+    with board.hold("run:match:2"):
+        Tally(board).began("match", "run:match:2", "me:1")
+        Tally(board).began("match", "run:match:3", "me:2")  # whose lease is over
+        assert [task.key for task in Tally(board).running()] == ["run:match:2"]
+    Crew(board).beat(Worker("me:1", list(QUEUES), 8))
+    make_queue(board.url, board.prefix).send_task("replica", args=["replica:1:0:0", 1, 0, None, 0])
     metrics = Metrics(lambda: STATE, board)
     metrics.chain_away.inc()
     with metrics.tick_seconds.time():
@@ -62,6 +69,9 @@ def test_prometheus_reads_what_is_so(board):
     assert samples["ostraka_jobs", "open"] == 1
     assert samples["ostraka_tasks_total", "ok", "settle"] == 2
     assert samples["ostraka_tasks_total", "match", "refused"] == 1
+    assert samples["ostraka_task_seconds_total", "match"] == 1.5
+    assert samples["ostraka_tasks_running",] == 0
+    assert samples["ostraka_workers",] == 1
     assert samples["ostraka_tasks_waiting", REPLICA_QUEUE] == 1
     assert samples["ostraka_tasks_waiting", CHAIN_QUEUE] == 0
     assert samples["ostraka_chain_unreachable_total",] == 1
@@ -78,7 +88,7 @@ def test_work_is_held_against_speed_and_stake(board):
 
 
 def test_long_work_and_verdicts_wait_in_queues_of_their_own(board):
-    queue = make_queue(board.url)
+    queue = make_queue(board.url, board.prefix)
     queue.send_task("replica", args=["replica:1:0:0", 1, 0, None, 0])
     for name in ("match", "settle", "blame", "expire"):
         queue.send_task(name, args=["key", 1])
@@ -87,23 +97,24 @@ def test_long_work_and_verdicts_wait_in_queues_of_their_own(board):
 
 def test_a_task_that_breaks_is_kept_with_its_reason_and_gives_its_lease_back(board):
     desk, tally = Desk(board), Tally(board)
-    with _leased(desk, "run:settle:7") as mine:
+    with _leased(desk, "run:settle:7", "settle", "settle:7", 7) as mine:
         assert mine
         raise ZeroDivisionError("seven by zero")
-    with _leased(desk, "replica:7:0:0") as mine:
+    with _leased(desk, "replica:7:0:0", "replica") as mine:
         assert mine
         raise NoRoute("no nodes")
-    with _leased(desk, "run:settle:7") as mine:
+    with _leased(desk, "run:settle:7", "settle", "settle:7", 7) as mine:
         assert mine  # the lease was given back
     (letter,) = tally.dead()
-    assert (letter.task, letter.key, letter.error) == ("settle", "run:settle:7", "ZeroDivisionError: seven by zero")
+    assert (letter.task, letter.key, letter.args) == ("settle", "run:settle:7", ["settle:7", 7])
+    assert letter.error == "ZeroDivisionError: seven by zero"
     assert tally.counts() == {("settle", "broken"): 1, ("replica", "refused"): 1, ("settle", "ok"): 1}
 
 
 def test_dead_letters_do_not_pile_up(board):
     tally = Tally(board)
     for number in range(DEAD_LETTERS + 5):
-        tally.broke("match", f"run:match:{number}", "x" * 9000)
+        tally.broke("match", f"run:match:{number}", [], "x" * 9000)
     letters = tally.dead()
     assert len(letters) == DEAD_LETTERS
     assert letters[0].key == f"run:match:{DEAD_LETTERS + 4}"

@@ -109,7 +109,7 @@ def test_commands_of_epochs_and_of_jobs_have_keys_of_their_own():
 
 
 def test_a_board_knows_the_jobs_that_came_after_it_began(clean_queue_url):
-    board = Board(clean_queue_url)
+    board = Board(clean_queue_url, "test")
     assert not may_sign(board.born(), 10)  # new, or lost a moment ago
     assert board.begin(10) == 10
     assert board.begin(12) == 10  # the service was started again; the board was not lost

@@ -27,7 +27,7 @@ class Market:
 
 @pytest.fixture
 def desk(clean_queue_url, monkeypatch):
-    board, asked = Board(clean_queue_url), []
+    board, asked = Board(clean_queue_url, "test"), []
 
     class Lead:
         def __init__(self, endpoint):

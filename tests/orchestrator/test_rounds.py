@@ -56,7 +56,7 @@ class Desk:
     """Node n belongs to operator n, and serves the whole model unless said otherwise."""
 
     def __init__(self, url):
-        self.board, self.market, self.stake = Board(url), Market(), False
+        self.board, self.market, self.stake = Board(url, "test"), Market(), False
         self.sender = SimpleNamespace(send=self.market.send, key=KEY, address=KEY.address)
 
     def node(self, node_id):

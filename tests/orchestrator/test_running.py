@@ -24,7 +24,7 @@ class Round:
     def __init__(self, url, monkeypatch):
         self.clock, self.job = time.monotonic(), JOB
         monkeypatch.setattr(running, "time", SimpleNamespace(monotonic=lambda: self.clock))
-        self.board = Board(url)
+        self.board = Board(url, "test")
         self.board.put_plan(1, [PlannedReplica([(n, 0, 4, 10_000)], [f"h:{n}"], b"s") for n in (1, 2, 3)])
         self.beat(1, 2, 3)
         desk = SimpleNamespace(

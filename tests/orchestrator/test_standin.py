@@ -62,7 +62,7 @@ def test_an_answer_is_taken_over_from_the_nodes_where_it_is_the_one_that_was_rev
 
     monkeypatch.setattr(work, "fetch_trace", fetch)
     revealed = SimpleNamespace(units=9, output_digest=words_digest(token_words([1, 2])))
-    board = Board(clean_queue_url)
+    board = Board(clean_queue_url, "test")
     board.put_failure(7, 0, 0, {"error": "AlreadyCommitted"})
     work.adopt_answer(
         SimpleNamespace(board=board, market=SimpleNamespace(reveals=lambda _: dict.fromkeys(told, revealed))), 7

@@ -50,6 +50,8 @@ def demo(
         json_file.write_text(json.dumps(dataclasses.asdict(facts), indent=2) + "\n")
     if facts.balance_drift:
         raise JobFailed(f"balances: {facts.balance_drift} wei appeared or vanished; this is a bug, please report it")
+    if facts.wrong_in_books:
+        raise JobFailed(f"books: {'; '.join(facts.wrong_in_books)}; this is a bug, please report it")
 
 
 def _introduce(network: Devnet) -> None:
@@ -111,5 +113,8 @@ def _conclude(facts: DemoFacts) -> None:
     out.print(
         f"Job {cheated.job_id}: the cheat lost {ostr(sum(cheated.slashed.values()))}; the requester has the agreed answer."
     )
-    out.print(f"Token balances before and after differ by {facts.balance_drift} wei. {facts.seconds:.0f} s in all.")
+    out.print(
+        f"Token balances before and after differ by {facts.balance_drift} wei, and the contracts hold what they owe. "
+        f"{facts.seconds:.0f} s in all."
+    )
     err.print("Nothing is left running.")

@@ -8,6 +8,8 @@
     deployment = "deployment.json"         # OSTRAKA_DEPLOYMENT, relative to this file
     [orchestrator]
     url = "http://127.0.0.1:8700"          # OSTRAKA_ORCHESTRATOR_URL
+    confirmations = 0                      # OSTRAKA_CONFIRMATIONS; optional, as the next: how an orchestrator follows the chain
+    reorg_depth = 64                       # OSTRAKA_REORG_DEPTH
     [store]
     url = "file:///var/lib/ostraka/store"  # OSTRAKA_STORE_URL
     [account]
@@ -32,9 +34,12 @@ _SETTINGS = {
     ("chain", "ws_url"): "OSTRAKA_CHAIN_WS_URL",
     ("chain", "deployment"): "OSTRAKA_DEPLOYMENT",
     ("orchestrator", "url"): "OSTRAKA_ORCHESTRATOR_URL",
+    ("orchestrator", "confirmations"): "OSTRAKA_CONFIRMATIONS",
+    ("orchestrator", "reorg_depth"): "OSTRAKA_REORG_DEPTH",
     ("store", "url"): "OSTRAKA_STORE_URL",
     ("account", "key"): "OSTRAKA_KEY",
 }
+_NUMBERS = {("orchestrator", "confirmations"): 0, ("orchestrator", "reorg_depth"): 1}  # with the least of each
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,8 @@ class Profile:
     orchestrator_url: str = ""
     key: Path | None = None
     chain_ws_url: str = ""  # empty: whoever waits for a chain block asks for it
+    confirmations: int | None = None  # chain blocks that must stand on an event; None leaves it to the orchestrator
+    reorg_depth: int | None = None  # chain blocks that an orchestrator can undo
 
 
 def find_profile(start: Path) -> Path | None:
@@ -83,7 +90,18 @@ def load_profile(path: Path | None = None, environment: Mapping[str, str] = os.e
         orchestrator_url=values.get(("orchestrator", "url"), "").rstrip("/"),
         key=base / key if key else None,
         chain_ws_url=ws_url,
+        confirmations=_number(values, "confirmations", where),
+        reorg_depth=_number(values, "reorg_depth", where),
     )
+
+
+def _number(values: Mapping[tuple[str, str], str], name: str, where: str) -> int | None:
+    value, least = values.get(("orchestrator", name)), _NUMBERS["orchestrator", name]
+    if value is None:
+        return None
+    if not value.isdecimal() or int(value) < least:
+        raise ConfigError(f"orchestrator.{name}: {value!r} is no whole number from {least} up ({where}); correct it")
+    return int(value)
 
 
 def _read(path: Path) -> dict[tuple[str, str], str]:
@@ -99,6 +117,9 @@ def _read(path: Path) -> dict[tuple[str, str], str]:
             if (section, name) not in _SETTINGS:
                 known = ", ".join(f"{s}.{n}" for s, n in _SETTINGS)
                 raise ConfigError(f"profile {path}: {section}.{name} is no setting; there are {known}")
+            if (section, name) in _NUMBERS and type(value) is int:
+                values[section, name] = str(value)
+                continue
             if not isinstance(value, str):
                 raise ConfigError(f"profile {path}: {section}.{name} must be a string, got {value!r}")
             values[section, name] = value

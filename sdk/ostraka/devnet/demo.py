@@ -11,6 +11,7 @@ from ostraka.chain import events as ev
 from ostraka.chain.plan import SUPPLY
 from ostraka.client import Client, Generation
 from ostraka.devnet.network import Devnet
+from ostraka.devnet.reckoning import reckon
 from ostraka.devnet.spec import FIRST_OPERATOR, FIRST_SIGNER, DevnetSpec
 from ostraka.errors import JobFailed
 from ostraka.types import JobId, JobState, NodeId
@@ -47,6 +48,7 @@ class JobFacts:
 class DemoFacts:
     jobs: list[JobFacts] = field(default_factory=list)
     balance_drift: int = 0
+    wrong_in_books: list[str] = field(default_factory=list)  # once all jobs are closed
     kernels: list[str] = field(default_factory=list)
     simd: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -78,6 +80,7 @@ def run_demo(
             on_job(job)
         after = ledger(network)
         facts.balance_drift = sum(after.values()) - sum(before.values())
+        facts.wrong_in_books = reckon(network.market)
         reports = network.node_reports(client.orchestrator)
         facts.kernels = sorted({r["kernel"] for r in reports})
         facts.simd = sorted({r["simd"] for r in reports})

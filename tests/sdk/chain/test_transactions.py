@@ -13,6 +13,7 @@ from web3.exceptions import ContractLogicError
 
 from ostraka.chain import Sender, connect
 from ostraka.chain import transactions as module
+from ostraka.chain.abi import Call
 from ostraka.chain.nonces import Line
 from ostraka.crypto.keys import derive_key, new_key
 from ostraka.devnet.chains import chain_command
@@ -144,6 +145,14 @@ def test_what_is_refused_leaves_no_gap(sender, direct):
         sender.transfer(to, 10**30)
     sender.transfer(to, 1)
     assert nonce(direct, sender) == before + 2
+
+
+def test_a_fifth_more_gas_is_offered_than_estimated(proxy, sender, direct):
+    call = Call(new_key().address, b"\x01" * 100, "Nobody.listens")
+    mined = sender.send(call)
+    assert proxy.seen.count("eth_estimateGas") == 1
+    estimate = direct.eth.estimate_gas({"from": sender.address, "to": call.to, "data": "0x" + call.data.hex()})
+    assert direct.eth.get_transaction(mined.hash)["gas"] == int(estimate * 1.2) > mined.gas_used
 
 
 def test_what_cannot_be_paid_is_refused_at_once(sender):

@@ -82,3 +82,26 @@ def test_amounts_are_exact_to_a_billionth():
 def test_an_impossible_amount_is_refused(amount):
     with pytest.raises(UsageError, match="positive"):
         to_wei(amount)
+
+
+def test_how_an_orchestrator_follows_the_chain_may_stand_in_the_profile_or_the_environment(path):
+    profile = load_profile(path, {})
+    assert (profile.confirmations, profile.reorg_depth) == (None, None)
+    path.write_text(GOOD.replace("[account]", 'confirmations = 3\nreorg_depth = "20"\n[account]'))
+    profile = load_profile(path, {"OSTRAKA_REORG_DEPTH": "7"})
+    assert (profile.confirmations, profile.reorg_depth) == (3, 7)
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("confirmations = -1", "orchestrator.confirmations: '-1' is no whole number from 0 up"),
+        ("reorg_depth = 0", "orchestrator.reorg_depth: '0' is no whole number from 1 up"),
+        ('reorg_depth = "deep"', "orchestrator.reorg_depth: 'deep' is no whole number from 1 up"),
+        ("confirmations = true", "orchestrator.confirmations must be a string, got True"),
+    ],
+)
+def test_a_number_that_is_none_is_named(path, line, what):
+    path.write_text(GOOD.replace("[account]", f"{line}\n[account]"))
+    with pytest.raises(ConfigError, match=what):
+        load_profile(path, {})
