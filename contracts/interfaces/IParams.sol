@@ -6,6 +6,7 @@ pragma solidity 0.8.28;
 /// owner, the timelock, puts another one in force for later jobs.
 interface IParams {
     /// @notice Shares are in basis points.
+    /// @param orchestratorFeeBps at most 300
     /// @param lockMultiple what a stage locks while it works, in prices of its replica
     /// @param slashBps share of the stake left after the job lock that proven fraud costs
     /// @param challengerBps share of what is slashed that the challenger gets; at most 3000
@@ -31,6 +32,8 @@ interface IParams {
     event ParamsChanged(uint8 indexed epoch, Set set);
 
     error BadParams(Set set);
+    /// @notice Who matches jobs gets no more than 3 % of their price.
+    error OrchestratorFeeTooHigh(uint16 orchestratorFeeBps, uint16 maxBps);
     error TooManyEpochs(uint256 maxEpochs);
 
     /// @notice Puts another set in force for jobs submitted from now on. By the owner.

@@ -42,6 +42,15 @@ class TestGivenTheOwner:
                 world.params.change(with_changes(world, **changes), world.deployer.pays)
         world.params.change(with_changes(world, protocolFeeBps=8_700, minWindowSeconds=MAX_WINDOW), world.deployer.pays)
 
+    def test_when_the_orchestrators_share_is_above_three_hundredths_it_should_be_refused(self, world: World):
+        with refused("OrchestratorFeeTooHigh", 301, 300):
+            world.params.change(with_changes(world, orchestratorFeeBps=301), world.deployer.pays)
+        world.params.change(with_changes(world, orchestratorFeeBps=300), world.deployer.pays)
+        sets = [with_changes(world, orchestratorFeeBps=bps) for bps in (300, 301)]
+        assert world.deployer.account.deploy(world.project.Params, sets[0]).current()["orchestratorFeeBps"] == 300
+        with refused("OrchestratorFeeTooHigh", 301, 300, on="Params"):
+            world.deployer.account.deploy(world.project.Params, sets[1])
+
     def test_when_a_stranger_changes_it_it_should_be_refused(self, world: World):
         with refused("OwnableUnauthorizedAccount", world.stranger):
             world.params.change(PARAMS, world.stranger.pays)
