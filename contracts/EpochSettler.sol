@@ -10,6 +10,7 @@ import {EpochPayouts} from "./epochs/EpochPayouts.sol";
 import {IEpochSettler} from "./interfaces/IEpochSettler.sol";
 import {IJobMarket} from "./interfaces/IJobMarket.sol";
 import {IOstrakaToken} from "./interfaces/IOstrakaToken.sol";
+import {PayoutLib} from "./libraries/PayoutLib.sol";
 import {TraceLib} from "./libraries/TraceLib.sol";
 
 /// @title See IEpochSettler.
@@ -170,8 +171,8 @@ contract EpochSettler is EpochOrders, EpochPayouts, Entries {
 
     /// @dev Closes the epoch: pays `winners`, returns the rest, unlocks who stands, and takes the locks of the silent.
     function _finish(EpochOrder calldata order, bytes32 epochId, Epoch memory entry, uint8 winners) private {
-        uint256 price = (uint256(order.jobs) - entry.voided) * order.pricePerJob;
-        uint256 refund = entry.escrow - _count(winners) * price;
+        (uint256 price, uint256 refund) =
+            PayoutLib.splitEpoch(entry.escrow, order.jobs, entry.voided, order.pricePerJob, _count(winners));
         uint256 lock = _lockOf(order, entry);
         // Where too few committed to ever agree, no reveal was owed.
         uint8 spoke = _isMajority(entry, entry.committed) ? entry.revealed : entry.committed;

@@ -10,6 +10,7 @@ import {PayoutLib} from "./libraries/PayoutLib.sol";
 /// @title See IParams.
 contract Params is IParams, Ownable2Step {
     uint256 private constant MAX_ROYALTY_BPS = 1000;
+    uint16 private constant MAX_ORCHESTRATOR_FEE_BPS = 300;
     uint256 private constant MAX_CHALLENGER_BPS = 3000; // more would make slashing one's own node a cheap way out
 
     /// @dev In one slot with the number of the set in force: what every submission reads of it.
@@ -74,6 +75,9 @@ contract Params is IParams, Ownable2Step {
     }
 
     function _change(Set memory set) private {
+        if (set.orchestratorFeeBps > MAX_ORCHESTRATOR_FEE_BPS) {
+            revert OrchestratorFeeTooHigh(set.orchestratorFeeBps, MAX_ORCHESTRATOR_FEE_BPS);
+        }
         if (
             uint256(set.protocolFeeBps) + set.orchestratorFeeBps + MAX_ROYALTY_BPS > PayoutLib.ALL_BPS
                 || set.slashBps > PayoutLib.ALL_BPS || set.challengerBps > MAX_CHALLENGER_BPS || set.lockMultiple == 0

@@ -50,6 +50,20 @@ contract ShardRegistry is Possession {
     }
 
     /// @inheritdoc IShardRegistry
+    function drop(uint64 nodeId, bytes32 modelId) external {
+        address operator = nodes.operatorOf(nodeId);
+        if (operator == address(0)) revert UnknownNode(nodeId);
+        if (_spans[nodeId][modelId].stop == 0) revert NothingClaimed(nodeId, modelId);
+        // Locked stake counts, as it does not for a claim: a node at work keeps what it claimed.
+        uint256 bonded = vault.account(operator).staked;
+        uint256 minimum = minimumStake(modelId);
+        if (bonded >= minimum) revert StakeSuffices(operator, bonded, minimum);
+
+        emit ShardDropped(nodeId, modelId, msg.sender, bonded, minimum);
+        _drop(nodeId, modelId);
+    }
+
+    /// @inheritdoc IShardRegistry
     function covers(uint64 nodeId, bytes32 modelId, uint16 start, uint16 stop) external view returns (bool) {
         Span storage span = _spans[nodeId][modelId];
         return span.start <= start && start < stop && stop <= span.stop;
@@ -62,7 +76,7 @@ contract ShardRegistry is Possession {
     }
 
     /// @inheritdoc IShardRegistry
-    function minimumStake(bytes32 modelId) external view returns (uint256) {
+    function minimumStake(bytes32 modelId) public view returns (uint256) {
         (, uint32 maxUnits, uint96 pricePerUnit,,,) = models.offer(modelId);
         return uint256(stakeToPriceRatio) * pricePerUnit * maxUnits;
     }

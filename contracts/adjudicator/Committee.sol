@@ -7,6 +7,7 @@ import {ICommittee} from "../interfaces/ICommittee.sol";
 import {IDisputeCourt} from "../interfaces/IDisputeCourt.sol";
 import {IJobs} from "../interfaces/IJobs.sol";
 import {IOstrakaToken} from "../interfaces/IOstrakaToken.sol";
+import {PayoutLib} from "../libraries/PayoutLib.sol";
 import {Leaves} from "./Leaves.sol";
 
 /// @title See ICommittee.
@@ -243,8 +244,8 @@ abstract contract Committee is Leaves, ICommittee {
             }
         }
         if (pot == 0) return;
-        uint256 share = coherent == 0 ? 0 : pot / coherent;
-        balanceOf[market.treasury()] += pot - share * coherent;
+        (uint256 share, uint256 left) = PayoutLib.splitPot(pot, coherent);
+        balanceOf[market.treasury()] += left;
         for (uint256 round = 0; round < 2; ++round) {
             Seat[] storage seats = _seats[disputeId][round];
             for (uint256 i = 0; i < seats.length; ++i) {

@@ -6,6 +6,7 @@ pragma solidity 0.8.28;
 /// owner, the timelock, puts another one in force for later jobs.
 interface IParams {
     /// @notice Shares are in basis points.
+    /// @param orchestratorFeeBps at most 300
     /// @param lockMultiple what a stage locks while it works, in prices of its replica
     /// @param slashBps share of the stake left after the job lock that proven fraud costs
     /// @param challengerBps share of what is slashed that the challenger gets; at most 3000
@@ -34,6 +35,8 @@ interface IParams {
 
     /// @notice A number of the set is outside its limits: docs/contracts/Params.md lists them.
     error BadParams(Set set);
+    /// @notice Who matches jobs gets no more than 3 % of their price.
+    error OrchestratorFeeTooHigh(uint16 orchestratorFeeBps, uint16 maxBps);
     /// @notice All numbers for sets are given out.
     error TooManyEpochs(uint256 maxEpochs);
 

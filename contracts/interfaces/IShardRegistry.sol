@@ -13,6 +13,12 @@ interface IShardRegistry is IPossession {
     event ShardClaimed(uint64 indexed nodeId, bytes32 indexed modelId, uint16 start, uint16 stop);
     /// @notice The node serves nothing of the model any more, by itself or because it failed a challenge.
     event ShardReleased(uint64 indexed nodeId, bytes32 indexed modelId);
+    /// @notice Beside `ShardReleased`, where too little stake was left behind a claim.
+    /// @param bonded what its operator had staked then, in wei, without what thaws
+    /// @param minimum what the model asked for then
+    event ShardDropped(
+        uint64 indexed nodeId, bytes32 indexed modelId, address indexed caller, uint256 bonded, uint256 minimum
+    );
 
     /// @notice No node has this number.
     error UnknownNode(uint64 nodeId);
@@ -30,6 +36,8 @@ interface IShardRegistry is IPossession {
     error StakeBelowMinimum(address operator, uint256 free, uint256 minimum);
     /// @notice The node claims nothing of this model.
     error NothingClaimed(uint64 nodeId, bytes32 modelId);
+    /// @notice The claim stands: its operator has bonded what the model asks for, or more. In wei of the token.
+    error StakeSuffices(address operator, uint256 bonded, uint256 minimum);
 
     /// @notice Claims a span, in the place of the one the node claimed of this model before. A Pending node becomes
     /// Active. May be paused. By the node's signer or operator.
@@ -38,13 +46,19 @@ interface IShardRegistry is IPossession {
     /// @notice Gives a span up; an open challenge stays open. By the node's signer or operator.
     function release(uint64 nodeId, bytes32 modelId) external;
 
+    /// @notice Ends a claim behind which too little stake is left: its operator's bonded stake, which locks are part of and
+    /// what thaws is not, is below `minimumStake(modelId)`, because it was taken back or slashed or the price went up. As the
+    /// node's own release, and likewise cannot be paused. By anyone.
+    function drop(uint64 nodeId, bytes32 modelId) external;
+
     /// @notice Whether the node's claim holds all of `[start, stop)`.
     function covers(uint64 nodeId, bytes32 modelId, uint16 start, uint16 stop) external view returns (bool);
 
     /// @notice The claimed span; `(0, 0)` where there is none.
     function spanOf(uint64 nodeId, bytes32 modelId) external view returns (uint16 start, uint16 stop);
 
-    /// @notice Free stake that a claim asks for: `stakeToPriceRatio` times the price of the model's largest job.
+    /// @notice `stakeToPriceRatio` times the price of the model's largest job: free stake that a claim asks for, and bonded stake
+    /// below which anyone may end it.
     function minimumStake(bytes32 modelId) external view returns (uint256);
 
     /// @notice Which nodes there are, and whose.

@@ -30,6 +30,33 @@ library PayoutLib {
         work = price - fees.protocolFee - fees.royalty - fees.orchestratorFee;
     }
 
+    /// @notice What a stage with `workBps` gets of `work`, where all that are paid have `allBps` together. Nothing where they have none.
+    function stageShare(uint256 work, uint256 workBps, uint256 allBps) internal pure returns (uint256) {
+        return allBps == 0 ? 0 : work * workBps / allBps;
+    }
+
+    /// @notice What each of an epoch's `winners` is paid for the jobs that count, fees included, and what its requester gets back.
+    function splitEpoch(uint256 escrow, uint256 jobs, uint256 voided, uint256 pricePerJob, uint256 winners)
+        internal
+        pure
+        returns (uint256 price, uint256 refund)
+    {
+        price = (jobs - voided) * pricePerJob;
+        refund = escrow - winners * price;
+    }
+
+    /// @notice What is taken for an offence of who has `all` at stake: the lock, and a share of what is there besides. It may be
+    /// more than there is where the lock alone is.
+    function fraudSlash(uint256 all, uint256 lock, uint256 extraBps) internal pure returns (uint256) {
+        return all > lock ? lock + bps(all - lock, extraBps) : lock;
+    }
+
+    /// @notice Divides `pot` among `count` jurors. `left` is for the treasury: what rounding leaves over, or all where there is nobody.
+    function splitPot(uint256 pot, uint256 count) internal pure returns (uint256 share, uint256 left) {
+        share = count == 0 ? 0 : pot / count;
+        left = pot - share * count;
+    }
+
     /// @notice Divides what was slashed. The requester gets no more than `requesterCap`, the rest is burnt.
     function splitSlash(uint256 slashed, uint256 challengerBps, uint256 requesterCap)
         internal

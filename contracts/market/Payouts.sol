@@ -60,7 +60,7 @@ abstract contract Payouts is Ledger {
             if (i == guilty) continue;
             Stage calldata stage = stages[i];
             uint32 operatorId = ids[i];
-            uint256 amount = allBps == 0 ? 0 : work * stage.workBps / allBps;
+            uint256 amount = PayoutLib.stageShare(work, stage.workBps, allBps);
             left -= amount;
             if (amount != 0) _earned[operatorId] += amount;
             emit OperatorPaid(jobId, index, operatorId, stage.nodeId, amount);
@@ -106,8 +106,7 @@ abstract contract Payouts is Ledger {
     function _takeStake(address operator, uint256 amount, uint256 extraBps) private returns (uint256) {
         if (extraBps != 0) {
             IStakeVault.Account memory has = vault.account(operator);
-            uint256 all = has.staked + has.unbonding;
-            if (all > amount) amount += PayoutLib.bps(all - amount, extraBps);
+            amount = PayoutLib.fraudSlash(has.staked + has.unbonding, amount, extraBps);
         }
         return vault.slash(operator, amount);
     }

@@ -69,6 +69,30 @@ contract LibraryHarness {
         return PayoutLib.splitSlash(slashed, challengerBps, requesterCap);
     }
 
+    function bps(uint256 amount, uint256 shareBps) external pure returns (uint256) {
+        return PayoutLib.bps(amount, shareBps);
+    }
+
+    function stageShare(uint256 work, uint256 workBps, uint256 allBps) external pure returns (uint256) {
+        return PayoutLib.stageShare(work, workBps, allBps);
+    }
+
+    function splitEpoch(uint256 escrow, uint256 jobs, uint256 voided, uint256 pricePerJob, uint256 winners)
+        external
+        pure
+        returns (uint256 price, uint256 refund)
+    {
+        return PayoutLib.splitEpoch(escrow, jobs, voided, pricePerJob, winners);
+    }
+
+    function fraudSlash(uint256 all, uint256 lock, uint256 extraBps) external pure returns (uint256) {
+        return PayoutLib.fraudSlash(all, lock, extraBps);
+    }
+
+    function splitPot(uint256 pot, uint256 count) external pure returns (uint256 share, uint256 left) {
+        return PayoutLib.splitPot(pot, count);
+    }
+
     function seal(uint32 lead, uint8 followers, bytes32 assignment, bytes32 commitment) external pure returns (bytes32) {
         return AssignmentLib.seal(AssignmentLib.sealHead(lead, followers), assignment, commitment);
     }

@@ -80,8 +80,19 @@ class Desk:
 
     def stake_units(self, operator: str) -> float:
         """OSTR that an operator has staked; looked up once a minute."""
-        staked = self._kept(f"stake:{operator}", STAKE_TTL_S, lambda: self.market.account(operator).staked)
-        return max(int(staked), 1) / OSTR
+        return max(self._staked(operator), 1) / OSTR
+
+    def is_bonded(self, operator: str, model_id: bytes) -> bool:
+        """Whether an operator has as much staked as the model asks for; what thaws does not count.
+
+        Looked up once a minute, like the model's minimum. Who had too little may have added to it: that is looked up more often.
+        """
+        minimum: int = self._kept(f"minimum:{model_id.hex()}", STAKE_TTL_S, lambda: self.market.minimum_stake(model_id))
+        return self._staked(operator) >= minimum or self._staked(operator, NODE_S) >= minimum
+
+    def _staked(self, operator: str, ttl_s: float = STAKE_TTL_S) -> int:
+        key = f"stake:{ttl_s:g}:{operator}"
+        return int(self._kept(key, ttl_s, lambda: self.market.account(operator).staked))
 
     def has_stake(self) -> bool:
         """Whether this orchestrator is registered, or still unbonding: what it signs can be held against it."""

@@ -35,7 +35,7 @@ TOKENS_TIMED = 8  # a shorter answer says too little about a position
 
 
 def serving_nodes(desk: Desk, model_id: bytes, beats: Mapping[int, Heartbeat], positions: int = 0) -> list[NodeProfile]:
-    """Nodes that beat, serve this model, have room for so many positions and are active on chain."""
+    """Nodes that beat, serve this model, have room for so many positions, are active on chain and whose operators have stake enough."""
     found = []
     placements = desk.board.placements(beats)
     for beat in beats.values():
@@ -44,7 +44,7 @@ def serving_nodes(desk: Desk, model_id: bytes, beats: Mapping[int, Heartbeat], p
         if beat.positions_left < positions:
             continue
         node = desk.node(beat.node_id)
-        if node.status is NodeStatus.ACTIVE:
+        if node.status is NodeStatus.ACTIVE and desk.is_bonded(node.operator, model_id):
             found.append(profile(beat, node.operator, desk.stake_units(node.operator)))
     return found
 

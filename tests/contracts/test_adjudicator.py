@@ -204,6 +204,23 @@ class TestGivenALeaf:
         case.prove(LOSER, wrong.leaf(0))
         assert case.job.dispute(2)["verdict"] == V_LOSER
 
+    def test_when_there_is_just_time_for_the_other_side_the_answer_should_wait(self, world: JudgedWorld, case: Quarrel):
+        wrong = products_of(world).wrong_at(0)
+        case.post(LOSER, wrong)
+        case.post(WINNER, products_of(world))
+        next_block_at(case.case["deadline"] - PROOF - CLOSE)
+        case.prove(LOSER, wrong.leaf(0))
+        assert case.case["ruleAt"] == now() + PROOF == case.case["deadline"] - CLOSE
+        assert case.job.dispute(2)["state"] == D_ADJUDICATING
+
+    def test_when_a_proof_comes_in_the_last_second_it_should_be_in_time(self, world: JudgedWorld, case: Quarrel):
+        wrong = products_of(world).wrong_at(0)
+        case.post(WINNER, wrong)
+        next_block_at(case.case["deadline"] - 1)
+        said = case.prove(WINNER, wrong.leaf(0)).events["CaseClosed"]
+        assert (said["verdict"], said["inTime"]) == (V_WINNER, True)
+        assert case.job.dispute(2)["verdict"] == V_WINNER
+
     def test_when_the_deadline_has_passed_a_proof_should_come_too_late(self, world: JudgedWorld, case: Quarrel):
         wrong = products_of(world).wrong_at(0)
         case.post(WINNER, wrong)
@@ -672,6 +689,22 @@ class TestGivenAnAppeal:
         sitting.close()
         assert sitting.job.dispute(2)["verdict"] == V_WINNER
 
+    def test_when_votes_may_still_be_revealed_in_it_it_should_not_be_closed(self, world: JudgedWorld, sitting: Quarrel):
+        sitting.vote(V_WINNER, V_WINNER, V_WINNER)
+        sitting.appeal()
+        mine(2)
+        sitting.seat()
+        for seat in range(APPEAL_SEATS):
+            sitting.commit(seat, V_LOSER)
+        sitting.reveal(0, V_LOSER)
+        ends = sitting.round()["revealBy"]
+        next_block_at(ends - 1)
+        with refused("CaseStillOpen", sitting.id, ends, ends - 1):
+            sitting.close()
+        sitting.close()
+        assert now() == ends
+        assert sitting.job.dispute(2)["verdict"] == V_WINNER
+
     def test_its_window_should_be_half_open(self, sitting: Quarrel):
         for seat in range(SEATS):
             sitting.commit(seat, V_LOSER)
@@ -683,6 +716,17 @@ class TestGivenAnAppeal:
         next_block_at(closes)
         with refused("AppealClosed", sitting.id, closes, closes):
             sitting.appeal()
+
+    def test_when_reveals_have_just_ended_it_should_be_taken_and_not_a_second_before(self, sitting: Quarrel):
+        for seat in range(SEATS):
+            sitting.commit(seat, V_LOSER)
+        sitting.reveal(0, V_LOSER)
+        opens = sitting.round()["revealBy"]
+        next_block_at(opens - 1)
+        with refused("AppealNotOpen", sitting.id, opens, opens - 1):
+            sitting.appeal()
+        sitting.appeal()
+        assert now() == opens
 
     def test_when_it_comes_in_the_last_second_it_should_count(self, sitting: Quarrel):
         sitting.vote(V_LOSER, V_LOSER, V_LOSER)

@@ -118,6 +118,30 @@ class TestGivenAConflict:
         assert (job.dispute(2)["state"], world.court.balanceOf(world.treasury.address)) == (D_NONE, bond(job))
         conflict(world, job)
 
+    def test_when_the_challenger_asks_in_its_last_second_it_should_count(self, world: World, job):
+        conflict(world, job)
+        ends = job.dispute(2)["deadline"]
+        next_block_at(ends - 1)
+        ask(world, job, 6)
+        assert (job.dispute(2)["state"], job.dispute(2)["challengerSeconds"]) == (D_RESPONDING, 1)
+
+    def test_when_its_time_is_over_at_this_very_second_the_conflict_should_end(self, world: World, job):
+        conflict(world, job)
+        next_block_at(job.dispute(2)["deadline"])
+        timeout(world, job)
+        assert job.dispute(2)["state"] == D_NONE
+
+    def test_when_a_winners_time_is_not_over_it_should_not_be_blamed_for_silence(self, world: World, job):
+        conflict(world, job)
+        ask(world, job, 6)
+        ends = job.dispute(2)["deadline"]
+        next_block_at(ends - 1)
+        with refused("ClockStillRuns", job.id, 2, ends, ends - 1):
+            timeout(world, job)
+        timeout(world, job)
+        assert now() == ends
+        assert world.status(world.serving[0]) == N_JAILED
+
     def test_when_a_winner_is_silent_its_lead_should_pay_and_another_be_asked(self, world: World, job):
         conflict(world, job)
         ask(world, job, 6)
@@ -178,6 +202,67 @@ class TestGivenAConflict:
         next_block_at(closes)
         with refused("ChallengeClosed", job.id, closes, closes):
             conflict(world, job)
+
+
+def reopened(world: World, job) -> int:
+    """A winner was silent past the job's challenge window. Returns when the window closes now."""
+    next_block_at(job.view["challengeDeadline"] - 1)
+    conflict(world, job)
+    ask(world, job, 6)
+    next_block_at(job.dispute(2)["deadline"])
+    timeout(world, job)
+    closes = now() + RESPONSE_WINDOW
+    assert job.dispute(2)["deadline"] == closes > job.view["challengeDeadline"]
+    return closes
+
+
+class TestGivenAChallengeWindowThatASilentWinnerReopened:
+    def test_when_its_last_second_comes_another_winner_may_be_asked(self, world: World, job):
+        closes = reopened(world, job)
+        next_block_at(closes - 1)
+        conflict(world, job, winner=1)
+        assert now() == closes - 1
+        assert job.dispute(2)["state"] == D_OPENED
+
+    def test_when_its_last_second_comes_the_loser_may_still_be_pinpointed(self, world: World, job):
+        next_block_at(reopened(world, job) - 1)
+        job.pinpoint(2, 1, 6)
+        assert job.dispute(2)["state"] == D_PINPOINTED
+
+    def test_when_it_closes_nobody_may_begin_again_and_the_loser_forfeits(self, world: World, job):
+        closes = reopened(world, job)
+        next_block_at(closes - 1)
+        with refused("ChallengeStillOpen", job.id, closes, closes - 1):
+            job.forfeit(2)
+        with refused("ChallengeClosed", job.id, closes, closes):
+            conflict(world, job, winner=1)
+        with refused("ChallengeClosed", job.id, closes, closes + 1):
+            job.pinpoint(2, 1, 6)
+        job.forfeit(2)
+        assert job.state == FINAL
+
+    def test_when_it_closes_at_this_very_second_forfeit_should_work(self, world: World, job):
+        next_block_at(reopened(world, job))
+        job.forfeit(2)
+        assert job.state == FINAL
+
+
+class TestGivenAPinpoint:
+    def test_when_it_is_contested_in_the_last_second_it_should_count(self, world: World, job):
+        job.pinpoint(2, 0, 6)
+        next_block_at(job.dispute(2)["deadline"] - 1)
+        world.court.contest(job.proof(2, 0, 6), world.stranger.pays)
+        assert job.dispute(2)["state"] == D_ADJUDICATING
+
+    def test_when_it_may_still_be_contested_it_should_not_be_concluded(self, world: World, job):
+        job.pinpoint(2, 0, 6)
+        ends = job.dispute(2)["deadline"]
+        next_block_at(ends - 1)
+        with refused("ClockStillRuns", job.id, 2, ends, ends - 1):
+            job.conclude(2)
+        job.conclude(2)
+        assert now() == ends
+        assert job.dispute(2)["state"] == D_SETTLED
 
 
 def contested(world: World, job, verdict: int | None = None):
@@ -248,6 +333,22 @@ class TestGivenAContestedPinpoint:
         who = world.stranger if returned else world.treasury
         assert world.court.balanceOf(who.address) == bond(job)
         assert all(world.vault.account(n.operator.address)["locked"] == 0 for n in world.serving)
+
+    def test_when_the_answer_comes_in_the_last_second_it_should_count(self, world: World, job):
+        contested(world, job)
+        next_block_at(job.dispute(2)["deadline"] - 1)
+        world.adjudicator.answer(world.court, world.adjudicator.disputeId(), V_WINNER, world.stranger.pays)
+        assert (job.dispute(2)["state"], job.dispute(2)["verdict"]) == (D_RESOLVED, V_WINNER)
+
+    def test_when_the_answer_may_still_come_it_should_not_be_concluded(self, world: World, job):
+        contested(world, job)
+        ends = job.dispute(2)["deadline"]
+        next_block_at(ends - 1)
+        with refused("ClockStillRuns", job.id, 2, ends, ends - 1):
+            job.conclude(2)
+        job.conclude(2)
+        assert now() == ends
+        assert (job.dispute(2)["state"], job.state) == (D_SETTLED, FINAL)
 
     def test_when_no_answer_comes_the_majoritys_word_should_stand(self, world: World, job):
         contested(world, job)

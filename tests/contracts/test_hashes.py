@@ -18,6 +18,17 @@ UNITS = st.integers(1, 2**32 - 1)
 DIGEST = st.binary(min_size=32, max_size=32)
 # What the SDK's own modules make of the same things: written by tests/sdk/crypto/test_vectors.py.
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "traces.json").read_text())
+STAKES = st.integers(0, 2**96 - 1)
+PRICES = st.integers(0, 2**80 - 1)
+RULES = st.builds(
+    Rules,
+    protocol_bps=st.integers(0, 8_700),  # with the largest of the other two, as Params allows
+    royalty_bps=st.integers(0, 1_000),
+    orchestrator_bps=st.integers(0, 300),
+    lock_multiple=st.integers(1, 255),
+    slash_bps=st.integers(0, ALL),
+    challenger_bps=st.integers(0, 3_000),
+)
 STAGE = st.tuples(st.integers(0, 2**64 - 1), *[st.integers(0, 2**16 - 1)] * 3)
 
 
@@ -197,3 +208,68 @@ class TestGivenMoney:
         assert (challenger, requester, burnt) == (want.credits["challenger"], want.credits["requester"], want.burnt)
         assert challenger + requester + burnt == slashed
         assert requester <= cap
+
+    @given(rules=RULES, price=PRICES, cuts=st.sets(st.integers(1, ALL - 1), max_size=7), data=st.data())
+    @settings(max_examples=100)
+    def test_a_replicas_pay_should_be_divided_among_its_stages_as_the_model_says(self, library, rules, price, cuts, data):
+        """With or without a guilty one, whose part the others do not share: its price is refunded before."""
+        ends = [0, *sorted(cuts), ALL]
+        bps = [stop - start for start, stop in zip(ends, ends[1:])]
+        guilty = data.draw(st.none() | st.integers(0, len(bps) - 1))
+        paid = {f"stage {i}": share for i, share in enumerate(bps) if i != guilty}
+        want = rules.pay(price, list(paid.items())).credits
+        protocol, royalty, orchestrator, work = library.takeFees(
+            price, rules.protocol_bps, rules.royalty_bps, rules.orchestrator_bps
+        )
+        all_bps = ALL - (0 if guilty is None else bps[guilty])
+        got = {who: int(library.stageShare(work, share, all_bps)) for who, share in paid.items()}
+        assert got == {who: want[who] for who in paid}
+        assert (royalty, orchestrator) == (want["publisher"], want["orchestrator"])
+        assert protocol + work - sum(got.values()) == want["treasury"]
+
+    @given(
+        rules=RULES,
+        price_per_job=st.integers(0, 2**60 - 1),
+        jobs=st.integers(1, 128),
+        seats=st.integers(1, 7),
+        data=st.data(),
+    )
+    @settings(max_examples=100)
+    def test_an_epochs_escrow_should_be_divided_as_the_model_says(self, library, rules, price_per_job, jobs, seats, data):
+        voided, count = data.draw(st.integers(0, jobs)), data.draw(st.integers(0, seats))
+        winners = [f"seat {seat}" for seat in range(count)]
+        want = rules.epoch(price_per_job, jobs, voided, seats, winners).credits
+        escrow = seats * jobs * price_per_job
+        price, refund = library.splitEpoch(escrow, jobs, voided, price_per_job, count)
+        fees = library.takeFees(price, rules.protocol_bps, rules.royalty_bps, rules.orchestrator_bps)
+        protocol, royalty, orchestrator, work = [count * int(part) for part in fees]
+        assert refund == want["requester"]
+        assert (protocol, royalty, orchestrator) == (want["treasury"], want["publisher"], want["orchestrator"])
+        assert [int(fees[3])] * count == [want[who] for who in winners]
+        assert refund + protocol + royalty + orchestrator + work == escrow
+
+    @given(rules=RULES, stake=STAKES, max_price=st.integers(0, 2**80 - 1))
+    @settings(max_examples=100)
+    def test_a_fraud_should_cost_the_job_lock_and_a_share_of_the_rest(self, library, rules, stake, max_price):
+        """The vault takes no more than there is."""
+        slashed, want = rules.fraud(stake, max_price)
+        asked = library.fraudSlash(stake, rules.job_lock(max_price), rules.slash_bps)
+        assert min(int(asked), stake) == slashed
+        challenger, requester, burnt = library.splitSlash(slashed, rules.challenger_bps, max_price)
+        assert (challenger, requester, burnt) == (want.credits["challenger"], want.credits["requester"], want.burnt)
+
+    @given(pot=STAKES, count=st.integers(0, 22))
+    @settings(max_examples=100)
+    def test_a_pot_should_be_divided_among_jurors_as_the_model_says(self, library, pot, count):
+        jurors = [f"juror {i}" for i in range(count)]
+        want = Rules.jury(pot, jurors).credits
+        share, left = library.splitPot(pot, count)
+        assert ([share] * count, left) == ([want[juror] for juror in jurors], want["treasury"])
+        assert share * count + left == pot
+
+    @given(rules=RULES, paid=st.integers(0, 2**128 - 1))
+    @settings(max_examples=100)
+    def test_a_vouchers_fee_should_be_what_the_model_says(self, library, rules, paid):
+        want = rules.voucher(paid).credits
+        fee = library.bps(paid, rules.protocol_bps)
+        assert (fee, paid - fee) == (want["treasury"], want["receiver"])

@@ -219,6 +219,20 @@ class TestGivenAnEpoch:
         with refused("SeedStillGood", ANY, ANY, ANY, on="BlockRandomness"):
             guild.askOrder(current, world.stranger.pays)
 
+    def test_when_its_time_comes_and_goes_it_should_be_within_reach_to_the_second(self, world: World, guild, three):
+        current = epoch_now()
+        wanted, begins = current + 2, (current + 1) * EPOCH
+        next_block_at(begins - 1)
+        with refused("EpochOutOfReach", wanted, current):
+            guild.askOrder(wanted, world.stranger.pays)
+        guild.askOrder(wanted, world.stranger.pays)
+        assert now() == begins
+        next_block_at((wanted + 1) * EPOCH - 1)
+        assert len(guild.drawOrder(wanted, world.stranger.pays).events["OrderDrawn"]["ranked"]) == 3
+        with refused("EpochOutOfReach", wanted, wanted + 1):
+            guild.drawOrder(wanted, world.stranger.pays)
+        assert now() == (wanted + 1) * EPOCH
+
     def test_when_its_seed_is_forgotten_it_should_be_asked_for_again(self, world: World, guild, three):
         epoch = epoch_now() + 1
         first = ask(world, epoch)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from world.market import MAX_WINDOW, MIN_WINDOW, PARAMS, World, now
+from world.market import MAX_WINDOW, MIN_WINDOW, PARAMS, World, next_block_at, now
 from world.refusals import ANY, refused
 
 ZERO = "0x" + "00" * 20
@@ -41,6 +41,15 @@ class TestGivenTheOwner:
             with refused("BadParams", ANY):
                 world.params.change(with_changes(world, **changes), world.deployer.pays)
         world.params.change(with_changes(world, protocolFeeBps=8_700, minWindowSeconds=MAX_WINDOW), world.deployer.pays)
+
+    def test_when_the_orchestrators_share_is_above_three_hundredths_it_should_be_refused(self, world: World):
+        with refused("OrchestratorFeeTooHigh", 301, 300):
+            world.params.change(with_changes(world, orchestratorFeeBps=301), world.deployer.pays)
+        world.params.change(with_changes(world, orchestratorFeeBps=300), world.deployer.pays)
+        sets = [with_changes(world, orchestratorFeeBps=bps) for bps in (300, 301)]
+        assert world.deployer.account.deploy(world.project.Params, sets[0]).current()["orchestratorFeeBps"] == 300
+        with refused("OrchestratorFeeTooHigh", 301, 300, on="Params"):
+            world.deployer.account.deploy(world.project.Params, sets[1])
 
     def test_when_a_stranger_changes_it_it_should_be_refused(self, world: World):
         with refused("OwnableUnauthorizedAccount", world.stranger):
@@ -106,9 +115,15 @@ class TestGivenASilentReplica:
         job.reveal_all()
         job.finalize()
 
-    def test_when_a_stranger_asks_or_it_is_too_late_it_should_be_refused(self, world: World):
-        from world.market import next_block_at
+    def test_when_reveals_are_a_second_from_closing_it_should_still_be_replaced(self, world: World):
+        job = world.submit(window=100)
+        closes = job.view["revealDeadline"]
+        next_block_at(closes - 1)
+        world.market.replace(job.id, world.requester.pays)
+        assert now() == closes - 1
+        assert job.view["revealDeadline"] == closes + MIN_WINDOW
 
+    def test_when_a_stranger_asks_or_it_is_too_late_it_should_be_refused(self, world: World):
         job = world.submit(window=100)
         job.commit(0)
         with refused("NotParty", job.id, world.stranger):

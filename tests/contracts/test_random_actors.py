@@ -83,7 +83,7 @@ KINDS = (  # dealt in turn
     "deserted",
     "anything",
 )
-ENDINGS = ("pinpointed", "forfeited", "copied", "withheld", "spammed", "contested")
+ENDINGS = ("pinpointed", "forfeited", "copied", "withheld", "spammed", "contested", "dropped")
 THEFTS = ("ran ahead", "came late", "meddled", "paused", "signed twice")
 SEEDS = int(os.environ.get("OSTRAKA_SEEDS", "3"))  # raise it for a long search
 JOBS = 6
@@ -217,7 +217,8 @@ class Actors:
             seen = self.world.nodes.node(node.id)
             if seen["status"] == N_JAILED and now() + 1 >= seen["jailedUntil"]:
                 self.world.nodes.unjail(node.id, node.operator.pays)
-                self.world.shards.claim(node.id, MODEL, 0, BLOCKS, node.operator.pays)
+                if self.world.vault.free(node.operator.address) >= self.world.shards.minimumStake(MODEL):
+                    self.world.shards.claim(node.id, MODEL, 0, BLOCKS, node.operator.pays)
 
     def leave(self) -> None:
         operator = self.any_operator()
@@ -398,7 +399,19 @@ class Actors:
         before = world.staked(node.operator)
         world.court.equivocation((*base, sha(b"a")), sha(b"b"), *signatures, world.challenger.pays)
         assert world.staked(node.operator) < before
+        self.drop(node)
         return True
+
+    def drop(self, node) -> None:
+        """An operator takes back what it can, and a stranger ends its claim: never as long as the stake is there."""
+        world, anyone = self.world, self.world.stranger.pays
+        staked, minimum = world.vault.account(node.operator.address)["staked"], world.shards.minimumStake(MODEL)
+        if staked >= minimum:
+            with refused("StakeSuffices", node.operator, staked, minimum):
+                world.shards.drop(node.id, MODEL, anyone)
+            world.vault.requestUnstake(world.vault.free(node.operator.address), node.operator.pays)
+        world.shards.drop(node.id, MODEL, anyone)
+        SEEN["dropped"] += 1
 
     def check(self) -> None:
         """Nothing is lost, and what views say fits together."""

@@ -30,6 +30,7 @@ def desk(clean_queue_url):
         weights=lambda model_id: Weights(),
         node=lambda node_id: SimpleNamespace(status=NodeStatus.ACTIVE, operator=f"operator{node_id}"),
         stake_units=lambda operator: 1.0,
+        is_bonded=lambda operator, model_id: True,
     )
 
 
@@ -40,6 +41,12 @@ def chosen(desk, beats, replicas=1) -> set[int]:
 
 def test_a_node_without_room_for_the_job_is_passed_over(desk):
     beats = {1: beat(1, positions_left=49, speed=1e9), 2: beat(2, positions_left=50)}
+    assert chosen(desk, beats) == {2}
+
+
+def test_a_node_whose_operator_has_too_little_staked_for_the_model_is_passed_over(desk):
+    beats = {1: beat(1, speed=1e9), 2: beat(2)}
+    desk.is_bonded = lambda operator, model_id: (operator, model_id) != ("operator1", MODEL)
     assert chosen(desk, beats) == {2}
 
 

@@ -69,6 +69,9 @@ class Desk:
     def stake_units(self, operator):
         return 1.0
 
+    def is_bonded(self, operator, model_id):
+        return True
+
     def shape(self, model_id):
         return SHAPE
 

@@ -103,6 +103,7 @@ class Registries(Contracts):
         return [e for e in self._events(ev.ModelPublished) if isinstance(e, ev.ModelPublished)]
 
     def minimum_stake(self, model_id: bytes) -> int:
+        """In wei: free stake that a claim asks for, and staked that must stay behind it."""
         return int(self._read("ShardRegistry", "minimumStake", model_id))
 
     def claim(self, node_id: NodeId, model_id: ModelId, span: BlockSpan) -> Call:
@@ -110,6 +111,10 @@ class Registries(Contracts):
 
     def release(self, node_id: NodeId, model_id: ModelId) -> Call:
         return self._call("ShardRegistry", "release", node_id, model_id)
+
+    def drop(self, node_id: NodeId, model_id: bytes) -> Call:
+        """Ends another's claim. Refused with `StakeSuffices` unless its operator has less staked than `minimum_stake`."""
+        return self._call("ShardRegistry", "drop", node_id, model_id)
 
     def span(self, node_id: NodeId, model_id: bytes) -> BlockSpan | None:
         start, stop = self._read("ShardRegistry", "spanOf", node_id, model_id)

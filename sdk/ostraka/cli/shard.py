@@ -1,4 +1,4 @@
-"""`ostraka shard …`: possession challenges."""
+"""`ostraka shard …`: possession challenges, and claims that lack stake."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import typer
 
 from ostraka.cli.output import JsonOption, ProfileOption, err, ostr, out, print_json
 
-app = typer.Typer(help="Have nodes show that they hold the blocks that they claim.", no_args_is_help=True)
+app = typer.Typer(
+    help="Have nodes show that they hold the blocks that they claim; end claims that lack stake.", no_args_is_help=True
+)
 NumberArgument = Annotated[int, typer.Argument(help="Number of the challenge.")]
 
 
@@ -51,3 +53,26 @@ def prove(challenge_id: NumberArgument, profile: ProfileOption = None) -> None:
     with Client(load_profile(profile)) as client:
         state = answer(client.market, client.sender, client.store, challenge_id)
         out.print(f"challenge {challenge_id}: {state.name.lower()}")
+
+
+@app.command()
+def drop(
+    node_id: Annotated[int, typer.Argument(help="Number of the node.")],
+    model: Annotated[str, typer.Option(help="Name or id of the model of which the node has claimed blocks.")],
+    profile: ProfileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """End a claim whose operator has less staked than the model's minimum. It costs and earns nothing but the gas."""
+    from ostraka.client import Client, load_profile
+    from ostraka.client.claims import drop as run
+    from ostraka.types import NodeId
+
+    with Client(load_profile(profile)) as client:
+        behind = run(client.market, client.sender, NodeId(node_id), client.find_model(model).model_id)
+        if as_json:
+            print_json({"node_id": node_id, "staked": behind.staked, "minimum_stake": behind.minimum})
+        else:
+            out.print(
+                f"node {node_id}: its claim of {model} is dropped; {ostr(behind.staked)} stood behind it, "
+                f"{ostr(behind.minimum)} must"
+            )

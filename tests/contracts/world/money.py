@@ -56,6 +56,26 @@ class Rules:
         slashed = min(stake, self.job_lock(max_price))
         return slashed, self.divide(slashed, 0, max_price if compensation is None else compensation)
 
+    def epoch(self, price_per_job: int, jobs: int, voided: int, seats: int, winners: list[str]) -> Ledger:
+        """An epoch's whole escrow: each winner is paid as one stage alone for the jobs that count, its requester gets the rest."""
+        price = (jobs - voided) * price_per_job
+        ledger = Ledger(Counter(requester=seats * jobs * price_per_job - len(winners) * price))
+        for who in winners:
+            ledger += self.pay(price, [(who, ALL)])
+        return ledger
+
+    def voucher(self, paid: int) -> Ledger:
+        """What a voucher brings its receiver: the protocol's share is all that comes off."""
+        fee = paid * self.protocol_bps // ALL
+        return Ledger(Counter(receiver=paid - fee, treasury=fee))
+
+    @staticmethod
+    def jury(pot: int, coherent: list[str]) -> Ledger:
+        """What jurors who kept to the word share; the treasury has what rounding leaves over, or all."""
+        ledger = Ledger(Counter({juror: pot // len(coherent) for juror in coherent}))
+        ledger.credits["treasury"] = pot - sum(ledger.credits.values())
+        return ledger
+
     @staticmethod
     def divide(slashed: int, challenger_bps: int, compensation: int) -> Ledger:
         challenger = slashed * challenger_bps // ALL

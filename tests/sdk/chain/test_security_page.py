@@ -1,12 +1,10 @@
 """docs/contracts/security.md names lines and tests: they are there."""
 
-import ast
 import re
-from pathlib import Path
 
 import pytest
+from tests.kit.pages import ROOT, contracts, names_in
 
-ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs/contracts/security.md"
 RULES = 22
 UNCHECKED = {"SumTree.sol"}  # its search: all weights together stay below 2^61
@@ -21,23 +19,6 @@ def rules() -> dict[int, str]:
     """Each rule's text by its number, in the page's order."""
     _, *parts = HEADING.split(PAGE.read_text())
     return dict(zip(map(int, parts[::2]), parts[1::2], strict=True))
-
-
-def names_in(path: Path) -> set[str]:
-    """`::function` and `::Class::function` for all tests of a file."""
-    found = set()
-    for node in ast.parse(path.read_text()).body:
-        if isinstance(node, ast.FunctionDef):
-            found.add(f"::{node.name}")
-        elif isinstance(node, ast.ClassDef):
-            found |= {f"::{node.name}::{inner.name}" for inner in node.body if isinstance(inner, ast.FunctionDef)}
-    return found
-
-
-def contracts() -> list[Path]:
-    found = sorted((ROOT / "contracts").rglob("*.sol"))
-    assert len(found) > 20
-    return found
 
 
 def test_the_rules_are_numbered_from_1_to_22():

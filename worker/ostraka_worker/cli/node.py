@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ostraka.cli.output import JsonOption, ProfileOption, ostr, out, print_json
+from ostraka.cli.output import JsonOption, ProfileOption, err, ostr, out, print_json
 from ostraka.errors import UsageError
 from ostraka.telemetry import open_traces, setup_logging
 from ostraka.types import OSTR
@@ -234,7 +234,7 @@ def status(
     profile: ProfileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """A node's standing: status, stake, what is locked, what it has earned."""
+    """A node's standing: status, stake and what its models ask for, what is locked, what it has earned."""
     from ostraka.client import Client, load_profile
     from ostraka.types import NodeId, NodeStatus
 
@@ -244,15 +244,18 @@ def status(
         if node.status is NodeStatus.NONE:
             raise UsageError(f"node {node_id}: is not on the register")
         account = market.account(node.operator)
-        spans = {e.name: str(market.span(NodeId(node_id), e.model_id) or "") for e in market.published_models()}
+        models = {e.name: e.model_id for e in market.published_models()}
+        spans = {name: market.span(NodeId(node_id), model_id) for name, model_id in models.items()}
+        minimums = {name: market.minimum_stake(models[name]) for name, span in spans.items() if span}
         value = {
             "node_id": node_id,
             "status": node.status.name.lower(),
             "operator": node.operator,
             "signer": node.signer,
             "endpoint": market.endpoint(NodeId(node_id)),
-            "spans": {name: span for name, span in spans.items() if span},
+            "spans": {name: str(span) for name, span in spans.items() if span},
             "staked": account.staked,
+            "minimum_stake": max(minimums.values(), default=0),
             "locked": account.locked,
             "unbonding": account.unbonding,
             "earned_and_not_withdrawn": market.owed(node.operator),
@@ -261,5 +264,10 @@ def status(
             print_json(value)
             return
         for name, entry in value.items():
-            money = name in ("staked", "locked", "unbonding", "earned_and_not_withdrawn")
+            money = name in ("staked", "minimum_stake", "locked", "unbonding", "earned_and_not_withdrawn")
             out.print(f"{name:26} {ostr(entry) if money and isinstance(entry, int) else entry}")
+        for name in sorted(name for name, minimum in minimums.items() if account.staked < minimum):
+            err.print(
+                f"{name} asks for {ostr(minimums[name])} staked: with less the node gets no work there, and anyone may "
+                "drop its claim; add stake with `ostraka node stake`"
+            )

@@ -81,6 +81,17 @@ class ShardReleased(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ShardDropped(Event):
+    """Beside `ShardReleased`: the operator's bonded stake was below the model's minimum (both in wei)."""
+
+    node_id: int
+    model_id: bytes
+    caller: str
+    bonded: int
+    minimum: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class PossessionChallenged(Event):
     """The span as it was claimed then; an answer counts before `deadline`."""
 
