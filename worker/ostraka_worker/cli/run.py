@@ -126,15 +126,16 @@ def doctor(as_json: JsonOption = False) -> None:
     """What this machine would compute with, and why."""
     import platform
 
-    import psutil
     import torch
 
     from ostraka_worker import native
     from ostraka_worker.kernels.probe import pick_kernel
     from ostraka_worker.measure import survey_kernels
+    from ostraka_worker.memory import free_bytes
 
     chosen, why = pick_kernel(None)
     kernels = survey_kernels()
+    free = free_bytes()
     found = {
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -144,7 +145,7 @@ def doctor(as_json: JsonOption = False) -> None:
         "why": why,
         "twins": native.state(),
         "kernels": [dataclasses.asdict(kernel) for kernel in kernels],
-        "memory_free_bytes": psutil.virtual_memory().available,
+        "memory_free_bytes": free,
     }
     if as_json:
         print_json(found)
@@ -152,7 +153,7 @@ def doctor(as_json: JsonOption = False) -> None:
     print(f"python     {found['python']}, torch {found['torch']}")
     print(f"SIMD       {found['simd']}, {found['threads']} threads")
     print(f"C twins    {found['twins']}")
-    print(f"memory     {psutil.virtual_memory().available / 1e9:.1f} GB free")
+    print(f"memory     {free / 1e9:.1f} GB free")
     print("kernels    tried with extreme values; → is used, the first that is exact")
     for kernel in kernels:
         verdict = (
