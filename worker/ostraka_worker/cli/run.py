@@ -11,6 +11,7 @@ import typer
 
 from ostraka.cli.devnet import cache_folder
 from ostraka.cli.infer import ImageOption, TextOption, lines_of, read_inputs
+from ostraka.cli.messages import MessageOption, MessagesOption, read_prompt
 from ostraka.cli.options import SeedOption, TemperatureOption, TopKOption, TopPOption
 from ostraka.cli.output import JsonOption, out, print_json
 from ostraka.cli.progress import reporter
@@ -36,6 +37,8 @@ def local(
         typer.Argument(help="A packaged model's name, a GGUF file of the Llama family, or a prepared module's name."),
     ],
     prompt: Annotated[str | None, typer.Option(help="What to ask a language model.")] = None,
+    message: MessageOption = None,
+    messages: MessagesOption = None,
     text: TextOption = None,
     image: ImageOption = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 64,
@@ -62,6 +65,7 @@ def local(
     from ostraka_worker.kernels.probe import pick_kernel
     from ostraka_worker.prepare_named import prepare_named
 
+    asked = read_prompt(prompt, message, messages)
     torch.set_num_threads(threads)
     chosen, _ = pick_kernel(kernel)
     with reporter() as report:
@@ -71,11 +75,11 @@ def local(
     if isinstance(manifest, GraphManifest):
         _infer(manifest, store, chosen, text, image, digest)
         return
-    if not prompt or text or image:
+    if not asked or text or image:
         raise UsageError(f"--prompt: model {model} generates text; give it a prompt, and neither --text nor --image")
     words = ModelText.fetch(manifest, store)
     sampling = make_sampling(temperature, top_p, top_k, seed)
-    job = JobInput(words.prompt(prompt, chat=not raw), max_tokens, words.stop, sampling)
+    job = JobInput(words.prompt(asked, chat=not raw), max_tokens, words.stop, sampling)
     job.check(manifest.arch.vocab, manifest.arch.context)
     stream = TextStream(words)
 
