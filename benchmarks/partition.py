@@ -2,7 +2,8 @@
 
 Eight graphs and SmolLM2 (one operation a block). Machines: 5 G multiply–adds per second, a link of 1 Gbit/s, and fast memory for an even
 share of the parameters, beyond which they are streamed at 8 GB/s. Every graph's parts run one after the other on two inputs of unlike
-sizes; outputs must have the bytes of the whole. The same network's parts in the `tolerant` profile are compared with the module itself.
+sizes; outputs must have the bytes of the whole. The same parts in the `tolerant` profile are compared with the module itself, SmolLM2's
+stages with `transformers` in fp32.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks._tolerant import graph_error, llama_error
 from ostraka.model.ideals import lower_bound
-from ostraka.model.slices import Partition, even_split, kahn, partition, slice_order
+from ostraka.model.slices import Partition, even_split, partition
 from ostraka.model.workload import Machine, Workload, chain_of, quotient_is_acyclic
 
 STAGES = (2, 4, 8)
@@ -33,7 +35,7 @@ def run() -> dict[str, Any]:
     return {
         "networks": len(rows),
         "all_outputs_equal": all(cut["equal"] for cut in cuts),
-        "worst_tolerant_error": max(row.get("tolerant_error", 0.0) for row in rows.values()),
+        "worst_tolerant_error": max(row["tolerant_error"] for row in rows.values()),
         "worst_gap_to_bound": max(cut["gap_to_bound"] for cut in cuts),
         "worst_gap_to_complete_bound": max(cut["gap_to_bound"] for cut in exact),
         "incomplete_bounds": sorted({n for n, row in rows.items() for c in row["cuts"].values() if not c["bound_complete"]}),
@@ -77,10 +79,11 @@ def _graph(network: Any) -> dict[str, Any]:
     seen = [observe(whole, given) for given in inputs]
     expected = [whole(given) for given in inputs]
     workload, names = weigh(graph, tensors, seen[0])
-    cuts = {}
+    cuts, chosen = {}, []
     for stages in STAGES:
         found, row = _cut(workload, stages)
         parts = [[names[at] for at in part] for part in found.parts]
+        chosen.append(parts)
         running = [ExactGraph(part, tensors_of(part, tensors), kernel) for part in cut(graph, parts, seen)]
         given = [run_parts(running, arrays, graph.outputs) for arrays in inputs]
         row["equal"] = all(
@@ -89,40 +92,13 @@ def _graph(network: Any) -> dict[str, Any]:
             for name in graph.outputs
         )
         cuts[str(stages)] = row
-    error = _tolerant_error(network.module, plain, weights, inputs)
+    error = graph_error(network.module, plain, weights, chosen, inputs)
     return {"operations": len(names), **_sums(workload), "tolerant_error": error, "cuts": cuts}
-
-
-def _tolerant_error(module: Any, graph: Any, weights: Any, inputs: Any) -> float:
-    """Relative L2 of the parts in torch's fp32 against the module itself, the worst of all outputs, cuts and inputs."""
-    import torch
-
-    from ostraka_worker.graph.cut import cut, run_parts, tensors_of
-    from ostraka_worker.graph.tolerant import TolerantGraph
-    from ostraka_worker.graph.weigh import observe, weigh
-
-    whole = TolerantGraph(graph, weights)
-    seen = [observe(whole, given) for given in inputs]
-    workload, names = weigh(graph, weights, seen[0])
-    errors = []
-    for stages in STAGES:
-        order = slice_order(
-            workload, kahn(workload, np.zeros(len(names))), stages, Machine(SPEED, LINK, STREAM, 1 << 30)
-        )
-        parts = cut(graph, [[names[at] for at in part] for part in order.parts], seen)
-        running = [TolerantGraph(part, tensors_of(part, weights)) for part in parts]
-        for given in inputs:
-            found = run_parts(running, given, graph.outputs)
-            with torch.no_grad():
-                due = torch.utils._pytree.tree_leaves(module(**{n: torch.from_numpy(a) for n, a in given.items()}))
-            for name, value in zip(graph.outputs, due, strict=True):
-                wanted = value.numpy()
-                errors.append(float(np.linalg.norm(found[name] - wanted) / np.linalg.norm(wanted)))
-    return max(errors)
 
 
 def _smollm2() -> dict[str, Any]:
     """Stages with their sessions, as nodes run them: a prompt in one step, then token by token."""
+    from benchmarks._exact.baseline import huggingface
     from ostraka.cli.devnet import cache_folder
     from ostraka_worker.engine.stage import Stage
     from ostraka_worker.kernels.probe import pick_kernel
@@ -150,12 +126,14 @@ def _smollm2() -> dict[str, Any]:
         return tokens, _joined(trace, len(stages))
 
     expected = generate([0, len(manifest.blocks)])
-    cuts = {}
+    cuts, chosen = {}, []
     for stages in STAGES:
         found, row = _cut(workload, stages)
-        row["equal"] = generate([part[0] for part in found.parts] + [len(manifest.blocks)]) == expected
+        chosen.append([part[0] for part in found.parts] + [len(manifest.blocks)])
+        row["equal"] = generate(chosen[-1]) == expected
         cuts[str(stages)] = row
-    return {"operations": len(workload.operations), **_sums(workload), "cuts": cuts}
+    error = llama_error(huggingface(), chosen)
+    return {"operations": len(workload.operations), **_sums(workload), "tolerant_error": error, "cuts": cuts}
 
 
 def _joined(trace: list[Any], stages: int) -> bytes:

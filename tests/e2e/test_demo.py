@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from threading import Thread
 
 import psutil
 import pytest
@@ -90,26 +91,55 @@ def test_the_demo_pays_the_honest_and_slashes_the_cheat(tmp_path):
     assert alone(honest["prompt"], 40)[1] == honest["result_hash"]
 
 
-@pytest.mark.parametrize("when_s", [4.0, 15.0])
+class Heard:
+    """A demo, and what it has said so far."""
+
+    def __init__(self, marker):
+        self.process = start_demo(marker)
+        self.out, self.err = [], []
+        self._readers = [Thread(target=self._read, args=pair, daemon=True) for pair in self._streams()]
+        for reader in self._readers:
+            reader.start()
+
+    def _streams(self):
+        return (self.process.stdout, self.out), (self.process.stderr, self.err)
+
+    def _read(self, stream, lines):
+        lines.extend(iter(stream.readline, ""))
+
+    def wait_for(self, words):
+        end = time.monotonic() + 200
+        while not any(words in line for line in [*self.out, *self.err]):
+            assert self.process.poll() is None, "".join(self.err)
+            assert time.monotonic() < end, [*self.out, *self.err]
+            time.sleep(0.02)
+
+    def end(self):
+        """Waits until it has ended; its exit code."""
+        code = self.process.wait(60)
+        for reader in self._readers:
+            reader.join(10)
+        return code
+
+
+@pytest.mark.parametrize("after", ["Starting the chain: done", "Job 1 "], ids=["starting", "working"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_demo_leaves_no_process_behind(number, when_s, eventually):
-    marker = f"interrupted-{number}-{when_s}"
-    demo = start_demo(marker)
-    time.sleep(when_s)
-    eventually(lambda: len(descendants(marker)) > 1)
-    assert demo.poll() is None
-    demo.send_signal(number)
-    _, err = demo.communicate(timeout=30)
-    assert demo.returncode == 130
-    assert "Traceback" not in err
+def test_an_interrupted_demo_leaves_no_process_behind(number, after):
+    marker = f"interrupted-{number}-{after}"
+    demo = Heard(marker)
+    demo.wait_for(after)
+    assert len(descendants(marker)) > 1
+    demo.process.send_signal(number)
+    assert demo.end() == 130
+    assert "Traceback" not in "".join(demo.err)
     assert descendants(marker) == []
 
 
 def test_a_demo_that_is_killed_outright_leaves_no_process_behind(eventually):
-    demo = start_demo("killed")
-    time.sleep(12)
-    demo.kill()
-    demo.communicate()
+    demo = Heard("killed")
+    demo.wait_for("Registering and staking: done")
+    demo.process.kill()
+    demo.end()
     eventually(lambda: descendants("killed") == [])
 
 

@@ -64,6 +64,35 @@ def test_a_job_by_command_line(ostraka, local_digest):
     assert "closed" in watched.stdout
 
 
+TURNS = ("user:My name is Ada.", "assistant:Hello Ada!", "user:What is my name?")
+
+
+def test_a_conversation_is_answered_as_a_single_process_answers_it(client, ostraka):
+    text, digest = alone("", 8, *(f"--message={turn}" for turn in TURNS))
+    turns = [dict(zip(("role", "content"), turn.split(":", 1), strict=True)) for turn in TURNS]
+    answer = client.generate(MODEL, turns, max_tokens=8)
+    assert "".join(answer) == answer.text == text
+    assert answer.verification.agreeing == (0, 1, 2)
+    assert answer.result_hash == digest
+    assert digest != alone("What is my name?", 8)[1], "what was said before counts"
+    refused = ostraka("job", "submit", MODEL, "--message", "robot:hi")
+    assert refused.returncode == 2
+    assert "messages[0].role: 'robot'; say system, user or assistant" in refused.stderr
+
+
+def test_a_raw_prompt_and_a_conversation_by_the_command_line(ostraka, tmp_path):
+    prompt = "The capital of France is"
+    text, digest = alone(prompt, 8, "--raw")
+    raw = json.loads(ostraka("job", "submit", MODEL, prompt, "--raw", "--max-tokens", "8", "--json").stdout)
+    assert (raw["text"].strip(), raw["result_hash"]) == (text, digest)
+    assert digest != alone(prompt, 8)[1], "the template is left out"
+    turns = [dict(zip(("role", "content"), turn.split(":", 1), strict=True)) for turn in TURNS]
+    (tmp_path / "turns.json").write_text(json.dumps(turns))
+    file = ("--messages", str(tmp_path / "turns.json"))
+    told = json.loads(ostraka("job", "submit", MODEL, *file, "--max-tokens", "8", "--json").stdout)
+    assert told["result_hash"] == alone("", 8, *(f"--message={turn}" for turn in TURNS))[1]
+
+
 def test_a_sampled_answer_is_drawn_alike_by_three_replicas_and_by_a_single_process(client, ostraka):
     settings = {"temperature": 0.9, "top_p": 0.95, "top_k": 50, "seed": 20_240_229}
     text, digest = alone(QUESTION, 16, *(f"--{name.replace('_', '-')}={value}" for name, value in settings.items()))

@@ -7,18 +7,16 @@ from types import SimpleNamespace
 
 import pytest
 
+from ostraka.types import OSTR
+from ostraka_orchestrator import desk as module
 from ostraka_orchestrator.board import Board, PlannedReplica
-from ostraka_orchestrator.desk import Desk, job_mark, shape_of
+from ostraka_orchestrator.desk import NODE_S, STAKE_TTL_S, Desk, job_mark, shape_of
 from ostraka_orchestrator.service import Service
 from ostraka_orchestrator.state import JobEntry, State
 
-JOB = JobEntry("r", b"m" * 32, "me", b"i" * 32, replicas=3, max_units=9, deadline=900, block_number=5)
-OTHER = dataclasses.replace(JOB, input_digest=b"j" * 32)
-from ostraka.types import OSTR
-from ostraka_orchestrator import desk as module
-from ostraka_orchestrator.desk import NODE_S, STAKE_TTL_S, Desk, shape_of
-
 MODEL = b"m" * 32
+JOB = JobEntry("r", MODEL, "me", b"i" * 32, replicas=3, max_units=9, deadline=900, block_number=5)
+OTHER = dataclasses.replace(JOB, input_digest=b"j" * 32)
 
 
 def test_a_border_is_crossed_by_its_rows_and_by_a_digest_for_each_border_behind_it():

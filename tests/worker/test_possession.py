@@ -166,7 +166,7 @@ def test_a_challenger_without_the_bond_or_a_number_that_is_none_is_told(web3, ma
 )
 def test_a_model_about_which_no_challenge_could_be_answered_is_not_loaded(web3, market, store, lie, named):
     manifest = publish(web3, market, store, **lie)
-    service = SimpleNamespace(market=market, store=store, config=SimpleNamespace(memory_bytes=10**9), kernel=None)
+    service = SimpleNamespace(market=market, store=store, memory_bytes=10**9, kernel=None)
     with pytest.raises(HashMismatch, match=named):
         Service.load(service, manifest.digest, WHOLE)
 

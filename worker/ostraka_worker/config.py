@@ -18,7 +18,7 @@ class WorkerConfig:
     announce: str = (
         ""  # host:port where others reach this node, if that is another than `listen`: behind a router or a proxy
     )
-    memory_bytes: int = 256 << 20  # how much of the model this node may hold
+    memory_bytes: int | None = None  # the most of the model that this node may hold; None: as much as there is room for
     kv_bytes: int = (
         512 << 20
     )  # memory for the KV caches of all sessions; more lets it work on more or longer jobs at once

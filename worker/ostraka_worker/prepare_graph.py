@@ -32,13 +32,14 @@ from ostraka.model import (
 )
 from ostraka.model.graph_manifest import GraphTask
 from ostraka.model.slices import partition
-from ostraka.model.workload import Machine
+from ostraka.model.workload import Machine, Workload
 from ostraka.store import ContentStore
 from ostraka_worker.engine.graph_stage import GRAPH_TENSOR
 from ostraka_worker.graph import ExactGraph, dump_graph, to_exact
 from ostraka_worker.graph.capture import Vary, capture
 from ostraka_worker.graph.cut import cut, tensors_of
 from ostraka_worker.graph.model import Graph
+from ostraka_worker.graph.stack import by_layers
 from ostraka_worker.graph.weigh import Shapes, observe, weigh
 from ostraka_worker.kernels import pick_kernel
 
@@ -71,7 +72,7 @@ class Network:
     text: Mapping[str, Any] = field(default_factory=dict)  # fields of `TextInput` but the tokenizer
     image: ImageInput | None = None
     labels: tuple[str, ...] = ()
-    blocks: int = 6
+    blocks: int = 6  # about as many; a stack of equal layers, such as a transformer's, has one a layer
 
 
 def prepare_network(
@@ -93,11 +94,12 @@ def prepare_network(
     whole = ExactGraph(graph, tensors, kernel)
     tell(1, network.blocks + 2, "weigh")
     seen = [observe(whole, given) for given in sizes]
-    parts, works = _cut(graph, tensors, seen, network.blocks)
+    parts, works = _cut(network, graph, tensors, seen)
+    total = len(parts) + 2
     borders = _borders(graph, parts)
     infos = []
     for index, part in enumerate(parts):
-        tell(2 + index, network.blocks + 2, f"block {index}")
+        tell(2 + index, total, f"block {index}")
         body = {**tensors_of(part, tensors), GRAPH_TENSOR: np.frombuffer(dump_graph(part), np.uint8)}
         out_bytes = packed_bytes((n, _NAMES[seen[0][n].dtype], seen[0][n].dims) for n in borders[index + 1])
         infos.append(_block(index, dump_tensors(body), works[index], out_bytes, store))
@@ -112,7 +114,7 @@ def prepare_network(
         labels=network.labels,
     )
     store.put(dump_manifest(manifest))
-    tell(network.blocks + 2, network.blocks + 2, "done")
+    tell(total, total, "done")
     return manifest
 
 
@@ -176,10 +178,19 @@ def _with_names(graph: Graph, tensors: Mapping[str, Array], names: Sequence[str]
 
 
 def _cut(
-    graph: Graph, tensors: Mapping[str, Array], seen: Sequence[Shapes], blocks: int
+    network: Network, graph: Graph, tensors: Mapping[str, Array], seen: Sequence[Shapes]
 ) -> tuple[list[Graph], list[int]]:
     """Parts in the order in which they run, and the multiply–adds of each."""
     workload, names = weigh(graph, tensors, seen[0])
+    chosen = by_layers(network.module, graph, workload, names) or _balanced(workload, network.blocks)
+    inputs = {given.name for given in graph.inputs}
+    real = [part for part in chosen if any(names[at] not in inputs for at in part)]
+    parts = cut(graph, [[names[at] for at in part] for part in real], seen)
+    return parts, [max(sum(workload.operations[at].work for at in part), 1) for part in real]
+
+
+def _balanced(workload: Workload, blocks: int) -> Sequence[Sequence[int]]:
+    """About so many parts, the slowest as fast as can be."""
     fast = sum(operation.size_param for operation in workload.operations) // blocks
     chosen: Sequence[Sequence[int]] = ()
     for link in LINKS:
@@ -187,10 +198,7 @@ def _cut(
         chosen = max(chosen, found, key=len)
         if len(chosen) >= 0.75 * blocks:
             break
-    inputs = {given.name for given in graph.inputs}
-    real = [part for part in chosen if any(names[at] not in inputs for at in part)]
-    parts = cut(graph, [[names[at] for at in part] for part in real], seen)
-    return parts, [max(sum(workload.operations[at].work for at in part), 1) for part in real]
+    return chosen
 
 
 def _borders(graph: Graph, parts: Sequence[Graph]) -> tuple[tuple[str, ...], ...]:

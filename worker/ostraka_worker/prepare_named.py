@@ -25,7 +25,7 @@ from ostraka_worker.convert import Weights
 from ostraka_worker.prepare import PACKAGED, Progress, prepare_once
 from ostraka_worker.prepare_graph import Network, prepare_network
 
-NETWORK_CONVERTER = 1  # raise it when preparing a network gives other bytes, so that kept results are not used
+NETWORK_CONVERTER = 2  # raise it when preparing a network gives other bytes, so that kept results are not used
 
 
 class _Kept(msgspec.Struct):

@@ -40,6 +40,7 @@ from ostraka_worker.kernels.probe import pick_kernel
 from ostraka_worker.lead import Lead
 from ostraka_worker.links import Prober
 from ostraka_worker.measure import Trial
+from ostraka_worker.memory import offered_bytes
 from ostraka_worker.node import Node
 from ostraka_worker.possession import Responder
 from ostraka_worker.records import Records
@@ -76,6 +77,7 @@ class Service:
     responder: Responder
     attendant: Attendant
     tabs: Tabs
+    memory_bytes: int  # of block files that it may hold
     endpoint: str = ""
     span: tuple[ModelId, BlockSpan] | None = None
     prober: Prober = field(default_factory=Prober)
@@ -90,6 +92,7 @@ class Service:
         key = load_key(config.key)
         kernel, why = pick_kernel(config.kernel)
         log.info("kernel %s; %d threads; SIMD %s", why, config.threads, torch.backends.cpu.get_cpu_capability())
+        memory_bytes = offered_bytes(kernel, config.kv_bytes, config.memory_bytes)
         web3 = connect(config.profile.chain_url)
         market = Court(web3, Deployment.load(config.profile.deployment))
         heads = Heads(config.profile.chain_ws_url)
@@ -114,7 +117,21 @@ class Service:
         trial = Trial(kernel)
         node.trial = trial.sample()
         tabs = open_tabs(config, market, node)
-        return Service(config, key, market, sender, store, kernel, node_id, node, trial, responder, attendant, tabs)
+        return Service(
+            config,
+            key,
+            market,
+            sender,
+            store,
+            kernel,
+            node_id,
+            node,
+            trial,
+            responder,
+            attendant,
+            tabs,
+            memory_bytes,
+        )
 
     # ── blocks ──
 
@@ -127,8 +144,8 @@ class Service:
                 "answered; serve another model"
             )
         needed = sum(b.held_bytes for b in manifest.blocks[span.start : span.stop])
-        if needed > self.config.memory_bytes:
-            raise ConfigError(f"span {span}: needs {needed} bytes, this node offers {self.config.memory_bytes}")
+        if needed > self.memory_bytes:
+            raise ConfigError(f"span {span}: needs {needed} bytes, this node has room for {self.memory_bytes}")
 
         if isinstance(self.store, CachedStore):
             blocks = manifest.blocks[span.start : span.stop]
@@ -204,7 +221,7 @@ class Service:
             {
                 "node_id": self.node_id,
                 "endpoint": self.endpoint,
-                "memory_bytes": self.config.memory_bytes,
+                "memory_bytes": self.memory_bytes,
                 "speed": max(int(pace.speed), 1),
                 "step_us": round(pace.step_s * 1e6),
                 "time": int(time.time()),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ostraka.cli.infer import ImageOption, TextOption, lines_of, submit_inference
+from ostraka.cli.messages import MessageOption, MessagesOption, read_prompt
 from ostraka.cli.options import SeedOption, TemperatureOption, TopKOption, TopPOption
 from ostraka.cli.output import JsonOption, ProfileOption, ostr, out, print_json
 from ostraka.errors import UnknownJob, UsageError
@@ -23,6 +24,8 @@ app = typer.Typer(help="Submit jobs and see what became of them.", no_args_is_he
 def submit(
     model: Annotated[str, typer.Argument(help="Name or id of a model on the market.")],
     prompt: Annotated[str | None, typer.Argument(help="What to ask; for a network that reads texts, the text.")] = None,
+    message: MessageOption = None,
+    messages: MessagesOption = None,
     text: TextOption = None,
     image: ImageOption = None,
     replicas: Annotated[int, typer.Option(min=1, max=7, help="Disjoint routes that run it.")] = 3,
@@ -41,19 +44,22 @@ def submit(
     """Submit a job, stream its answer, and say how it was verified."""
     from ostraka.client import Client, load_profile
 
+    asked = read_prompt(prompt, message, messages)
     with Client(load_profile(profile)) as client:
         if isinstance(client.manifest(client.find_model(model)), GraphManifest):
+            if message or messages:
+                raise UsageError(f"--message: model {model} generates no text and has no conversations")
             texts = [*([prompt] if prompt else []), *(text or [])]
             found = submit_inference(
                 client, model, texts, image, replicas=replicas, max_price=max_price, deadline_s=deadline
             )
             _show_inference(found, no_wait, as_json)
             return
-        if prompt is None or text or image:
+        if asked is None or text or image:
             raise UsageError(f"prompt: model {model} generates text; give it a prompt, and neither --text nor --image")
         answer = client.generate(
             model,
-            prompt,
+            asked,
             replicas=replicas,
             max_tokens=max_tokens,
             max_price=max_price,

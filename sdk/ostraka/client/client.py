@@ -14,6 +14,7 @@ from ostraka.chain.catalogue import Catalogue
 from ostraka.chain.remember import Remembered
 from ostraka.chain.vouchers import Vouchers
 from ostraka.chain.whereabouts import Whereabouts
+from ostraka.client.conversation import Prompt
 from ostraka.client.generation import Generation
 from ostraka.client.group import Group
 from ostraka.client.networks import Networks
@@ -158,7 +159,7 @@ class Client(Networks):
 
     # ── jobs ──
 
-    def price(self, model: str, prompt: str, *, replicas: int = 3, max_tokens: int = 64, chat: bool = True) -> int:
+    def price(self, model: str, prompt: Prompt, *, replicas: int = 3, max_tokens: int = 64, chat: bool = True) -> int:
         """The most a job can cost, wei: what its price cap must be at least."""
         info, job = self._job(model, prompt, max_tokens, chat)
         return replicas * job.max_units * info.price_per_unit
@@ -166,7 +167,7 @@ class Client(Networks):
     def generate(
         self,
         model: str,
-        prompt: str,
+        prompt: Prompt,
         *,
         replicas: int = 3,
         max_tokens: int = 64,
@@ -181,10 +182,12 @@ class Client(Networks):
         """Submits a job and returns its answer-to-be, which streams when iterated.
 
         Args:
+            prompt: a text, or a conversation so far: a list of {"role": "system", "user" or "assistant", "content": text}, the last of them
+                the user's.
             replicas: how many disjoint routes run it; more than half must agree.
             max_price: most that the job may cost, in OSTR. Without it, the price of `max_tokens` tokens is escrowed.
             deadline_s: replicas must have committed within this time, or the escrow is refunded.
-            chat: put the prompt into the model's chat template, where it has one.
+            chat: put the text into the model's chat template, where it has one.
             temperature: 0 gives the likeliest token each time; 1 draws from the model's own distribution.
             top_p: draw only from the likeliest tokens that together hold this share. Needs a temperature, like the next two.
             top_k: draw only from the k likeliest tokens.
@@ -228,7 +231,7 @@ class Client(Networks):
         return job_id, gas
 
     def _job(
-        self, model: str, prompt: str, max_tokens: int, chat: bool, sampling: Sampling = GREEDY
+        self, model: str, prompt: Prompt, max_tokens: int, chat: bool, sampling: Sampling = GREEDY
     ) -> tuple[ModelInfo, JobInput]:
         info = self.find_model(model)
         text = self._text(info)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ostraka.client.conversation import Prompt
 from ostraka.client.text import ModelText, TextStream
 from ostraka.crypto.eip712 import Voucher, ask_message, sign, voucher_message
 from ostraka.errors import ConfigError, InsufficientFunds, PeerFault, Unavailable, UsageError
@@ -59,7 +60,7 @@ class Tab:
         deposit_for(self._client, self.receiver, amount)
 
     def stream(
-        self, model: str, prompt: str, *, max_tokens: int = 64, chat: bool = True, max_price: float | None = None
+        self, model: str, prompt: Prompt, *, max_tokens: int = 64, chat: bool = True, max_price: float | None = None
     ) -> TabAnswer:
         """An answer-to-be: iterate for pieces of text. `max_price` in OSTR; without it, the market's price of `max_tokens` tokens.
 

@@ -7,6 +7,7 @@ import hashlib
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer as FastTokenizer
 
+from ostraka.client.conversation import Prompt, check_messages
 from ostraka.errors import BadManifest, HashMismatch, UsageError
 from ostraka.model import Manifest
 from ostraka.store import ContentStore
@@ -51,8 +52,13 @@ class ModelText:
     def encode(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
-    def prompt(self, prompt: str, *, chat: bool = True) -> list[int]:
-        """Tokens of a prompt; as a user's message where the model is a chat model and `chat` is asked for."""
+    def prompt(self, prompt: Prompt, *, chat: bool = True) -> list[int]:
+        """Tokens of a prompt: of a conversation, or of a text, which is a user's message where the model is a chat model and `chat` is
+        asked for. Raises `UsageError` for messages that cannot be, or that no template puts together."""
+        if not isinstance(prompt, str):
+            if not chat:
+                raise UsageError("messages: without the chat template there are no roles; give one text instead")
+            return self.encode(self.chat(check_messages(prompt)))
         if not prompt:
             raise UsageError("prompt: empty; write something")
         if chat and self.manifest.tokenizer.chat_template:

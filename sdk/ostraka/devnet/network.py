@@ -20,7 +20,7 @@ from ostraka.client.profile import FILE_NAME, Profile, load_profile
 from ostraka.crypto.keys import Key, derive_key, save_key
 from ostraka.devnet.chains import chain_command, clock_command, speaks_websocket
 from ostraka.devnet.ipfs_daemon import IpfsDaemon
-from ostraka.devnet.processes import Child, Processes, free_port, python
+from ostraka.devnet.processes import STOP_TIMEOUT_S, Child, Processes, free_port, python
 from ostraka.devnet.programs import redis_server
 from ostraka.devnet.queue_server import queue_server
 from ostraka.devnet.spec import (
@@ -111,8 +111,9 @@ class Devnet:
         self._start_nodes()
         self._await_nodes()
 
-    def down(self) -> None:
-        self.processes.stop()
+    def down(self, timeout_s: float = STOP_TIMEOUT_S) -> list[str]:
+        """Stops everything; returns the names of programs that did not end by themselves in that time."""
+        return self.processes.stop(timeout_s)
 
     @property
     def profile_path(self) -> Path:

@@ -125,17 +125,21 @@ class Processes:
         self.children.remove(old)
         return self.start(name, old.command, old.environment)
 
-    def stop(self) -> None:
-        """SIGTERM, then SIGKILL for whoever does not listen. Returns when all are gone."""
+    def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> list[str]:
+        """SIGTERM, then SIGKILL for whoever has not ended by then. Returns when all are gone: the names of those that were killed."""
+        killed = []
         for child in reversed(self.children):
             child.signal(signal.SIGTERM)
-        end = time.monotonic() + STOP_TIMEOUT_S
+        end = time.monotonic() + timeout_s
         for child in reversed(self.children):
-            with suppress(subprocess.TimeoutExpired):
+            try:
                 child.process.wait(max(0.0, end - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                killed.append(child.name)
             child.signal(signal.SIGKILL)  # the group too: what a child may have left behind
             child.process.wait()
         self.children.clear()
+        return killed
 
 
 def python(module: str, *arguments: str) -> list[str]:

@@ -29,9 +29,9 @@ SIMD_FLAGS: dict[str, frozenset[str]] = {
 
 @dataclass(frozen=True)
 class NodeSpec:
-    """One worker: what it declares, and how its process is made unlike the others."""
+    """One worker: the most it may hold, and how its process is made unlike the others."""
 
-    memory_mb: int = 256
+    memory_mb: int = 256  # a cap on what it measures, since all share one machine
     threads: int = 1
     simd: str = ""  # the highest level it may use: default, avx2 or avx512; empty is what the CPU has
     kernel: str = ""  # native, int8, fp32 or cuda; empty leaves it to the probe

@@ -82,3 +82,48 @@ def test_a_model_without_a_template_takes_plain_prompts_only(text):
 def test_an_empty_prompt_is_refused(text):
     with pytest.raises(UsageError, match="prompt"):
         text.prompt("")
+
+
+TURNS = [
+    {"role": "system", "content": "Be short."},
+    {"role": "user", "content": "Hi"},
+    {"role": "assistant", "content": "Hello."},
+    {"role": "user", "content": "Bye"},
+]
+
+
+def test_a_conversation_is_put_into_the_template_turn_by_turn(text):
+    said = "".join(f"<|im_start|>{turn['role']}\n{turn['content']}<|im_end|>\n" for turn in TURNS)
+    assert text.prompt(TURNS) == text.encode(said)
+    assert text.prompt([{"role": "user", "content": "Hi"}]) == text.prompt("Hi")
+
+
+@pytest.mark.parametrize(
+    ("messages", "named"),
+    [
+        ([], "messages: empty"),
+        ([{"role": "robot", "content": "x"}], "messages.0..role: 'robot'; say system, user or assistant"),
+        (
+            [*TURNS, {"role": "assistant", "content": "x"}],
+            "messages.4..role: assistant; the last message must be the user's",
+        ),
+        ([{"role": "user", "content": ""}], "messages.0..content: empty"),
+        ([{"role": "user", "content": 3}], "messages.0..content: empty or no text"),
+        ([{"role": "user"}], "messages.0.: give it 'role' and 'content'"),
+        (
+            [{"role": "user", "content": "x", "name": "y"}],
+            "messages.0.: give it 'role' and 'content', and nothing else",
+        ),
+        (["hello"], "messages.0.: give it 'role' and 'content'"),
+    ],
+)
+def test_messages_that_cannot_be_are_refused_by_number(text, messages, named):
+    with pytest.raises(UsageError, match=named):
+        text.prompt(messages)
+
+
+def test_a_conversation_needs_the_template(text):
+    with pytest.raises(UsageError, match="messages: without the chat template"):
+        text.prompt(TURNS, chat=False)
+    with pytest.raises(UsageError, match="no chat template"):
+        changed(text, "").prompt(TURNS)

@@ -30,3 +30,15 @@ def test_a_child_outlives_the_thread_that_started_it(tmp_path):
     finally:
         processes.stop()
     assert processes.children == []
+
+
+def test_whoever_does_not_listen_is_killed_and_named(tmp_path):
+    processes = Processes(tmp_path)
+    deaf = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
+    )
+    processes.start("listens", [sys.executable, "-c", "import time; time.sleep(60)"])
+    child = processes.start("deaf", [sys.executable, "-c", deaf])
+    child.wait_until(lambda: "deaf" in child.log_end(), 30)
+    assert processes.stop(5.0) == ["deaf"]
+    assert not child.alive

@@ -88,7 +88,9 @@ def serve(
     announce: Annotated[
         str, typer.Option(help="host:port where others reach this node, if not where it listens.")
     ] = "",
-    memory_mb: Annotated[int, typer.Option(min=1, help="How many MB of the model this node may hold.")] = 256,
+    memory_mb: Annotated[
+        int | None, typer.Option(min=1, help="The most MB of the model that this node may hold; by default what fits.")
+    ] = None,
     kv_mb: Annotated[int, typer.Option(min=1, help="Memory for the KV caches of all sessions, in MB.")] = 512,
     cache_mb: Annotated[int, typer.Option(min=1, help="Disk for fetched blocks, in MB, in the state folder.")] = 4096,
     threads: Annotated[int, typer.Option(min=1, help="Threads that compute.")] = 1,
@@ -120,7 +122,7 @@ def serve(
         state=state,
         listen=listen,
         announce=announce,
-        memory_bytes=memory_mb * 10**6,
+        memory_bytes=None if memory_mb is None else memory_mb * 10**6,
         kv_bytes=kv_mb * 10**6,
         cache_bytes=cache_mb * 10**6,
         threads=threads,

@@ -11,6 +11,7 @@ import typer
 
 from ostraka.cli.devnet import cache_folder
 from ostraka.cli.infer import ImageOption, TextOption, lines_of, read_inputs
+from ostraka.cli.messages import MessageOption, MessagesOption, read_prompt
 from ostraka.cli.options import SeedOption, TemperatureOption, TopKOption, TopPOption
 from ostraka.cli.output import JsonOption, out, print_json
 from ostraka.cli.progress import reporter
@@ -36,6 +37,8 @@ def local(
         typer.Argument(help="A packaged model's name, a GGUF file of the Llama family, or a prepared module's name."),
     ],
     prompt: Annotated[str | None, typer.Option(help="What to ask a language model.")] = None,
+    message: MessageOption = None,
+    messages: MessagesOption = None,
     text: TextOption = None,
     image: ImageOption = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 64,
@@ -62,6 +65,7 @@ def local(
     from ostraka_worker.kernels.probe import pick_kernel
     from ostraka_worker.prepare_named import prepare_named
 
+    asked = read_prompt(prompt, message, messages)
     torch.set_num_threads(threads)
     chosen, _ = pick_kernel(kernel)
     with reporter() as report:
@@ -71,11 +75,11 @@ def local(
     if isinstance(manifest, GraphManifest):
         _infer(manifest, store, chosen, text, image, digest)
         return
-    if not prompt or text or image:
+    if not asked or text or image:
         raise UsageError(f"--prompt: model {model} generates text; give it a prompt, and neither --text nor --image")
     words = ModelText.fetch(manifest, store)
     sampling = make_sampling(temperature, top_p, top_k, seed)
-    job = JobInput(words.prompt(prompt, chat=not raw), max_tokens, words.stop, sampling)
+    job = JobInput(words.prompt(asked, chat=not raw), max_tokens, words.stop, sampling)
     job.check(manifest.arch.vocab, manifest.arch.context)
     stream = TextStream(words)
 
@@ -126,15 +130,16 @@ def doctor(as_json: JsonOption = False) -> None:
     """What this machine would compute with, and why."""
     import platform
 
-    import psutil
     import torch
 
     from ostraka_worker import native
     from ostraka_worker.kernels.probe import pick_kernel
     from ostraka_worker.measure import survey_kernels
+    from ostraka_worker.memory import free_bytes
 
     chosen, why = pick_kernel(None)
     kernels = survey_kernels()
+    free = free_bytes()
     found = {
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -144,7 +149,7 @@ def doctor(as_json: JsonOption = False) -> None:
         "why": why,
         "twins": native.state(),
         "kernels": [dataclasses.asdict(kernel) for kernel in kernels],
-        "memory_free_bytes": psutil.virtual_memory().available,
+        "memory_free_bytes": free,
     }
     if as_json:
         print_json(found)
@@ -152,7 +157,7 @@ def doctor(as_json: JsonOption = False) -> None:
     print(f"python     {found['python']}, torch {found['torch']}")
     print(f"SIMD       {found['simd']}, {found['threads']} threads")
     print(f"C twins    {found['twins']}")
-    print(f"memory     {psutil.virtual_memory().available / 1e9:.1f} GB free")
+    print(f"memory     {free / 1e9:.1f} GB free")
     print("kernels    tried with extreme values; → is used, the first that is exact")
     for kernel in kernels:
         verdict = (

@@ -16,6 +16,8 @@ import torch
 from ostraka.errors import ConfigError
 from ostraka_worker.kernels.gemm import K_SLICE, LIMB, Float32, Int8, Kernel, Packed, split_limbs
 
+_BYTES = 4  # of a weight on the device, which holds fp32; RAM keeps the int8 one
+
 
 class _DevicePacked(Packed):
     def __init__(self, weight: Int8, device: torch.device) -> None:
@@ -55,6 +57,12 @@ class CudaKernel(Kernel):
                 raise ConfigError("kernel: cuda needs an NVIDIA GPU and a CUDA build of torch; leave the kernel out")
             torch.backends.cuda.matmul.allow_tf32 = False
         self._device = torch.device(device)
+
+    def device_room(self) -> int | None:
+        if self._device.type != "cuda":
+            return None
+        free, _ = torch.cuda.mem_get_info(self._device)
+        return int(free) // _BYTES
 
     def pack(self, weight: Int8) -> Packed:
         return _DevicePacked(weight, self._device)

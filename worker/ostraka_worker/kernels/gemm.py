@@ -61,6 +61,11 @@ class Kernel(ABC):
     """Makes `Packed` weights. `name` is what configuration and logs call it."""
 
     name: str
+    ram_per_weight = 1  # bytes that a packed weight takes, in all
+
+    def device_room(self) -> int | None:
+        """Weights that the device's free memory can hold; None where there is no memory but RAM."""
+        return None
 
     @abstractmethod
     def pack(self, weight: Int8) -> Packed:
@@ -124,9 +129,10 @@ class _Fp32Packed(Packed):
 
 
 class Fp32Kernel(Kernel):
-    """fp32 GEMM over integers: every machine has one. Holds the weights four times as large."""
+    """fp32 GEMM over integers: every machine has one. Holds the weights as int8, for outliers' columns, and four times as large."""
 
     name = "fp32"
+    ram_per_weight = 5
 
     def pack(self, weight: Int8) -> Packed:
         return _Fp32Packed(weight)

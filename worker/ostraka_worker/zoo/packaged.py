@@ -159,7 +159,7 @@ def _of_texts(module: nn.Module, outputs: dict[str, tuple[str, str]], task: str,
     examples = {"tokens": np.ones((TEXTS, TOKENS), np.int64), "mask": np.ones((TEXTS, TOKENS), np.bool_)}
     vary = {name: {0: "texts", 1: "tokens"} for name in examples}
     ranges = {"tokens": ("0", str(module_vocabulary(module) - 1))}
-    return Network(module.eval(), examples, outputs, task, vary, ranges, path.read_bytes(), labels=labels, blocks=8)  # type: ignore[arg-type]
+    return Network(module.eval(), examples, outputs, task, vary, ranges, path.read_bytes(), labels=labels)  # type: ignore[arg-type]
 
 
 def module_vocabulary(module: nn.Module) -> int:
