@@ -22,6 +22,7 @@ from ostraka.devnet.chains import chain_command, clock_command, speaks_websocket
 from ostraka.devnet.ipfs_daemon import IpfsDaemon
 from ostraka.devnet.processes import Child, Processes, free_port, python
 from ostraka.devnet.programs import redis_server
+from ostraka.devnet.queue_server import answers as queue_answers
 from ostraka.devnet.queue_server import queue_server
 from ostraka.devnet.spec import (
     DEPLOYER,
@@ -179,7 +180,7 @@ class Devnet:
         self._report("Starting the IPFS daemon", 0, 1)
         daemon = IpfsDaemon(self.folder / "ipfs")
         child = self.processes.start("ipfs", daemon.command, daemon.environment)
-        child.wait_until(lambda: daemon.is_ready(child.log_end()), START_TIMEOUT_S)
+        child.wait_until(daemon.is_ready, START_TIMEOUT_S)
         self.store_url = daemon.store_url
         self._report("Starting the IPFS daemon", 1, 1)
 
@@ -240,7 +241,7 @@ class Devnet:
         command = [redis_server() if kept else queue_server(), "--port", str(port), "--bind", "127.0.0.1"]
         command += ["--save", "", "--appendonly", "yes" if kept else "no", "--dir", str(folder)]
         child = self.processes.start(f"queue{suffix}", command)
-        child.wait_until(lambda: "Ready to accept connections" in child.log_end(5), START_TIMEOUT_S)
+        child.wait_until(lambda: queue_answers(port), START_TIMEOUT_S)
         return f"redis://127.0.0.1:{port}/0"
 
     def _start_orchestrator(self, index: int) -> None:
