@@ -6,15 +6,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ostraka.chain import Market, Sender
 from ostraka.cli.options import OperatorOption
 from ostraka.cli.output import ProfileOption, ostr, out
 from ostraka.errors import UsageError
 from ostraka.types import NodeId, NodeStatus
+
+if TYPE_CHECKING:
+    from ostraka.chain import Market, Sender
 
 NodeArgument = Annotated[int, typer.Argument(help="Number of the node.")]
 POLL_S = 1.0
@@ -80,6 +82,7 @@ def leave(
 @contextmanager
 def _open(node_id: int, operator: Path, profile: Path | None) -> Iterator[tuple[Market, Sender]]:
     """The market, and the operator who owns that node. Raises `UsageError`."""
+    from ostraka.chain import Sender
     from ostraka.client import Client, load_profile
     from ostraka.crypto.keys import load_key
 
