@@ -67,6 +67,9 @@ def test_ganache_ipfs_and_redis_by_three_words_on_the_command_line_and_the_same_
         seen = json.loads(ostraka("node", "status", "1", "--json"))
         assert (seen["signer"], seen["staked"]) == (registered["signer"], registered["staked"])
         assert len(json.loads(ostraka("model", "list", "--json"))) == 1
+        files = ostraka("model", "unpin", MODEL).split("need not keep ")[1].split()[0]
+        assert int(files) > 30
+        assert f"keeps the {files} files of {MODEL}" in ostraka("model", "pin", MODEL)
     finally:
         ostraka("devnet", "down")
 

@@ -14,6 +14,7 @@ from ostraka.cli.output import JsonOption, ProfileOption, ostr, out, print_json
 from ostraka.cli.progress import reporter
 from ostraka.errors import UsageError
 from ostraka.model import AnyManifest, GraphManifest, Manifest
+from ostraka_worker.cli import pins
 
 
 class Weights(StrEnum):
@@ -22,6 +23,7 @@ class Weights(StrEnum):
 
 
 app = typer.Typer(help="Cut models into blocks and publish them.", no_args_is_help=True)
+pins.register(app)
 ModelArgument = Annotated[
     str, typer.Argument(help="A packaged model's name, a GGUF file of the Llama family, or a prepared module's name.")
 ]
