@@ -53,6 +53,7 @@ def test_ganache_ipfs_and_redis_by_three_words_on_the_command_line_and_the_same_
         assert answer["result_hash"] == digest
         assert answer["text"] == text
         assert list((tmp_path / "node-1" / "blocks").glob("??/b*"))  # they came from the daemon
+        assert f"fetching {MODEL}" in (tmp_path / "logs" / "node-1.log").read_text()
         assert (tmp_path / "ganache").is_dir()
         assert list((tmp_path / "queue").glob("appendonly*"))  # the queue keeps what it holds
         registered = json.loads(ostraka("node", "status", "1", "--json"))

@@ -44,12 +44,12 @@ class CachedStore:
         return self._local.has(cid) or self._behind.has(cid)
 
     def get(self, cid: str, *, max_bytes: int, progress: Progress | None = None) -> bytes:
-        """A file that went bad on disk is thrown away and fetched anew."""
-        data = self._kept(cid, max_bytes, progress)
+        """A file that went bad on disk is thrown away and fetched anew. `progress` hears of what is fetched, not of what is read here."""
+        data = self._kept(cid, max_bytes)
         if data is not None:
             return data
         with self._turn(cid):
-            data = self._kept(cid, max_bytes, progress)  # whoever was first has brought it
+            data = self._kept(cid, max_bytes)  # whoever was first has brought it
             if data is None:
                 self._local.path(cid).unlink(missing_ok=True)
                 with self._room(cid, max_bytes):
@@ -57,7 +57,7 @@ class CachedStore:
                     data = self._local.get(cid, max_bytes=max_bytes)
         return data
 
-    def _kept(self, cid: str, max_bytes: int, progress: Progress | None) -> bytes | None:
+    def _kept(self, cid: str, max_bytes: int) -> bytes | None:
         """What lies on disk; None where there is nothing, or nothing good."""
         if not self._local.has(cid):
             return None
@@ -66,8 +66,6 @@ class CachedStore:
         except (HashMismatch, StoreUnavailable):
             return None
         self._touch(cid)
-        if progress:
-            progress(len(data))
         return data
 
     def _touch(self, cid: str) -> None:
