@@ -35,7 +35,7 @@ def run() -> dict[str, Any]:
         try:
             daemon = IpfsDaemon(folder / "ipfs")
             child = processes.start("ipfs", daemon.command, daemon.environment)
-            child.wait_until(lambda: daemon.is_ready(child.log_end()), 60)
+            child.wait_until(daemon.is_ready, 60)
             store = IpfsStore(daemon.rpc_url)
             wanted = [(store.put(os.urandom(size)), size) for _ in range(BLOCKS)]
             rounds = [_round(daemon.rpc_url, wanted, folder / f"round-{number}") for number in range(ROUNDS + 1)][1:]

@@ -36,7 +36,7 @@ class Placer:
         if self._looked == float("-inf"):
             self._mend_at = now + self.desk.config.rebalance_s  # nobody is moved before all have had time to beat
         self._looked = now
-        beats = {i: b for i, b in self.desk.board.heartbeats().items() if i in state.nodes}
+        beats = {i: b for i, b in self.desk.board.heartbeats().items() if _may_work(state, i)}
         self._heard |= {i: (now, b) for i, b in beats.items() if b.span is not None}
         if not beats or not state.models:
             return
@@ -73,7 +73,7 @@ class Placer:
         pause_s = self.desk.config.rebalance_s
         self._mend_at = now + pause_s
         self._learn(state)
-        self._heard = {i: (at, b) for i, (at, b) in self._heard.items() if now - at < pause_s and i in state.nodes}
+        self._heard = {i: (at, b) for i, (at, b) in self._heard.items() if now - at < pause_s and _may_work(state, i)}
         beats = {**{i: b for i, (_, b) in self._heard.items()}, **beats}
         placements = self.desk.board.placements(beats)
         seen = frozenset((i, b.span) for i, b in beats.items())
@@ -108,7 +108,7 @@ class Placer:
             serving, loading = [], []
             for i, beat in beats.items():
                 due = placements.get(i, beat.span)
-                if due is None or due[0] != model_id.hex() or state.nodes[i].status is NodeStatus.JAILED:
+                if due is None or due[0] != model_id.hex():
                     continue
                 node = self._profile(state, beat)
                 if due == beat.span:
@@ -125,6 +125,11 @@ class Placer:
         for node_id, place in places.items():
             self.desk.board.set_placement(node_id, place.model_id.hex(), place.span.start, place.span.stop)
             log.info("node %d: blocks %s of %s", node_id, place.span, state.models[place.model_id].name)
+
+
+def _may_work(state: State, node_id: int) -> bool:
+    """Others are refused by the chain, whether they claim or commit; a draining node counts again once it resumes."""
+    return node_id in state.nodes and state.nodes[node_id].status in (NodeStatus.PENDING, NodeStatus.ACTIVE)
 
 
 def _measured(beats: Mapping[int, Heartbeat], waiting: frozenset[int]) -> bool:

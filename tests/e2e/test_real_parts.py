@@ -11,11 +11,13 @@ import sys
 import pytest
 from tests.kit.alone import alone
 
+from ostraka.chain import Court
 from ostraka.cli.devnet import cache_folder
 from ostraka.client import Client
 from ostraka.crypto.keys import save_key
+from ostraka.devnet.again import kept
 from ostraka.devnet.demo import ledger
-from ostraka.devnet.network import Devnet
+from ostraka.devnet.network import FORGOT, GOES_ON, Devnet
 from ostraka.devnet.spec import FIRST_OPERATOR, DevnetSpec, NodeSpec
 from ostraka.params import preset
 from ostraka.types import OSTR, JobId, JobState
@@ -26,20 +28,23 @@ QUESTION = "What is the capital of France?"
 THREE = (NodeSpec(memory_mb=200),) * 3
 
 
-def test_ganache_ipfs_and_redis_by_three_words_on_the_command_line(tmp_path, eventually):
+@pytest.mark.timeout(600)
+def test_ganache_ipfs_and_redis_by_three_words_on_the_command_line_and_the_same_network_a_second_time(tmp_path):
     def ostraka(*arguments: str) -> str:
         done = subprocess.run(
             [sys.executable, "-m", "ostraka.cli", *arguments],
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=280,
+            timeout=250,
             check=False,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    ostraka("devnet", "up", "--chain", "ganache", "--store", "ipfs", "--queue", "redis")
+    up = ("devnet", "up", "--chain", "ganache", "--store", "ipfs", "--queue", "redis")
+    first = ostraka(*up)
+    assert GOES_ON not in first
     try:
         profile = (tmp_path / "ostraka.toml").read_text()
         assert 'url = "ipfs://127.0.0.1:' in profile
@@ -48,8 +53,24 @@ def test_ganache_ipfs_and_redis_by_three_words_on_the_command_line(tmp_path, eve
         assert answer["result_hash"] == digest
         assert answer["text"] == text
         assert list((tmp_path / "node-1" / "blocks").glob("??/b*"))  # they came from the daemon
+        assert f"fetching {MODEL}" in (tmp_path / "logs" / "node-1.log").read_text()
         assert (tmp_path / "ganache").is_dir()
         assert list((tmp_path / "queue").glob("appendonly*"))  # the queue keeps what it holds
+        registered = json.loads(ostraka("node", "status", "1", "--json"))
+    finally:
+        ostraka("devnet", "down")
+
+    assert GOES_ON in ostraka(*up)
+    try:
+        again = json.loads(ostraka("job", "submit", MODEL, QUESTION, "--max-tokens", "12", "--json"))
+        assert again["job_id"] == answer["job_id"] + 1
+        assert again["result_hash"] == digest
+        seen = json.loads(ostraka("node", "status", "1", "--json"))
+        assert (seen["signer"], seen["staked"]) == (registered["signer"], registered["staked"])
+        assert len(json.loads(ostraka("model", "list", "--json"))) == 1
+        files = ostraka("model", "unpin", MODEL).split("need not keep ")[1].split()[0]
+        assert int(files) > 30
+        assert f"keeps the {files} files of {MODEL}" in ostraka("model", "pin", MODEL)
     finally:
         ostraka("devnet", "down")
 
@@ -65,6 +86,25 @@ def test_anvil_settles_a_job_and_the_clock_runs_on_it(tmp_path):
             assert "told of new blocks by ws://127.0.0.1:" in log, "they wait for chain blocks by subscription"
         stream_and_collect(network, client)
     assert (tmp_path / "anvil.json").stat().st_size > 0  # kept when it stopped
+    later = Devnet(spec)
+    try:
+        later._start_chain()
+        deployment = kept(later.web3, tmp_path)
+        assert Court(later.web3, deployment).job(JobId(answer.job_id)).state is JobState.FINAL
+    finally:
+        later.down()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_embedded_chain_says_that_it_forgot_and_begins_anew(tmp_path):
+    spec = DevnetSpec(folder=tmp_path, cache=cache_folder(), nodes=THREE[:1], queue="redis")
+    for remark in ("", FORGOT):
+        with Devnet(spec) as network, Client(network.profile) as client:
+            assert network.remark == remark
+            answer = client.generate(MODEL, QUESTION, replicas=1, max_tokens=2)
+            assert answer.job_id == 1
+            answer.result()
 
 
 def stream_and_collect(network, client):

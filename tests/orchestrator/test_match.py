@@ -64,3 +64,11 @@ def test_where_all_together_do_not_suffice_the_error_counts_all(desk):
     desk.board.strike([1])
     with pytest.raises(NoRoute, match="3 disjoint routes"):
         chosen(desk, {1: beat(1), 2: beat(2)}, replicas=3)
+
+
+@pytest.mark.parametrize("status", [s for s in NodeStatus if s is not NodeStatus.ACTIVE])
+def test_a_node_whose_commit_the_chain_would_refuse_gets_no_work(desk, status):
+    desk.node = lambda node_id: SimpleNamespace(
+        status=status if node_id == 1 else NodeStatus.ACTIVE, operator=f"operator{node_id}"
+    )
+    assert chosen(desk, {1: beat(1, speed=1e9), 2: beat(2)}) == {2}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from ostraka.errors import StoreUnavailable
+from ostraka.types import NodeStatus
 from ostraka_orchestrator.board import Heartbeat
 from ostraka_orchestrator.placer import LINKS_WAIT_S, LOOK_S, Placer
 from ostraka_orchestrator.planner import ModelShape, Timing, Weights
@@ -92,6 +94,35 @@ def test_a_stranger_that_beats_is_not_placed(desk, placer):
     for now in (0.0, 10.0):
         placer.look(state(), now)
     assert not desk.board.places
+
+
+LEAVING = (NodeStatus.DRAINING, NodeStatus.EXITING, NodeStatus.EXITED, NodeStatus.JAILED)
+
+
+def as_of(placed, status, *ids):
+    return replace(
+        placed, nodes={i: replace(n, status=status if i in ids else n.status) for i, n in placed.nodes.items()}
+    )
+
+
+@pytest.mark.parametrize("status", LEAVING)
+def test_a_node_that_may_take_no_work_is_not_placed(desk, placer, status):
+    desk.board.come(1, 2, 3)
+    for now in (0.0, 10.0):
+        placer.look(as_of(state(), status, 1), now)
+    assert set(desk.board.places) == {2, 3}
+
+
+@pytest.mark.parametrize("status", LEAVING)
+def test_a_node_that_may_take_no_work_does_not_count_as_a_first_half(desk, placer, status):
+    settled(desk, placer, 6)
+    placer.look(state(), REBALANCE_S)
+    before = dict(desk.board.places)
+    first = sorted(i for i, place in before.items() if place[1] == 0)
+    placer.look(as_of(state(), status, *first[:2]), 2 * REBALANCE_S)
+    moved = [i for i, place in desk.board.places.items() if place != before[i]]
+    assert len(moved) == 1, "one second half became a first one, as if the two were gone"
+    assert moved[0] not in first
 
 
 def test_a_model_whose_manifest_nobody_has_does_not_stop_the_others(desk, placer):

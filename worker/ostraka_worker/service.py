@@ -20,6 +20,7 @@ from eth_account.messages import encode_defunct
 from ostraka.chain import Court, Deployment, Sender, connect
 from ostraka.chain.heads import Heads
 from ostraka.chain.whereabouts import Whereabouts
+from ostraka.cli.progress import transfer
 from ostraka.crypto.canonical import canonical_json
 from ostraka.crypto.keys import Key, load_key
 from ostraka.errors import ConfigError, HashMismatch, OstrakaError, StakeTooLow, UsageError
@@ -49,18 +50,6 @@ from ostraka_worker.tabs import Tabs, open_tabs
 log = logging.getLogger("ostraka.node")
 RETRY_S = 5.0
 WAITING = 64  # threads, which wait for the chain: asyncio would have a handful where cores are few
-
-
-class _Tenths:
-    """Logs how much has come, ten times at most."""
-
-    def __init__(self, what: str) -> None:
-        self._what, self._said = what, 0
-
-    def __call__(self, done: int, total: int) -> None:
-        if (tenth := done * 10 // max(total, 1)) > self._said:
-            self._said = tenth
-            log.info("%s: %d of %d MB", self._what, done // 10**6, total // 10**6)
 
 
 @dataclass
@@ -149,9 +138,8 @@ class Service:
 
         if isinstance(self.store, CachedStore):
             blocks = manifest.blocks[span.start : span.stop]
-            self.store.bring(
-                [(block.cid, block.bytes) for block in blocks], _Tenths(f"fetching {manifest.name} {span}")
-            )
+            with transfer(f"fetching {manifest.name} {span}", log.info) as report:
+                self.store.bring([(block.cid, block.bytes) for block in blocks], report)
 
         def fetch(index: int) -> bytes:
             block = manifest.blocks[index]

@@ -63,6 +63,19 @@ class Registries(Contracts):
     def drain(self, node_id: NodeId) -> Call:
         return self._call("NodeRegistry", "drain", node_id)
 
+    def resume(self, node_id: NodeId) -> Call:
+        return self._call("NodeRegistry", "resume", node_id)
+
+    def exit(self, node_id: NodeId) -> Call:
+        """Once to take no more work, once more, when none of the operator's stake is locked, to be off the register."""
+        return self._call("NodeRegistry", "exit", node_id)
+
+    def unjail(self, node_id: NodeId) -> Call:
+        return self._call("NodeRegistry", "unjail", node_id)
+
+    def set_node_endpoint(self, node_id: NodeId, endpoint: str) -> Call:
+        return self._call("NodeRegistry", "setEndpoint", node_id, endpoint)
+
     def node(self, node_id: NodeId) -> NodeView:
         operator, _, status, _, signer = self._read("NodeRegistry", "node", node_id)
         return NodeView(operator, signer, NodeStatus(status))

@@ -62,7 +62,10 @@ def up(
     folder: FolderOption = Path("."),
     foreground: Annotated[bool, typer.Option(help="Stay, and stop the network on Ctrl-C.")] = False,
     chain: Annotated[
-        Chain, typer.Option(help="ganache and anvil come from npm and keep their state in the folder.")
+        Chain,
+        typer.Option(
+            help="ganache and anvil come from npm and keep their state in the folder: the next `up` there goes on."
+        ),
     ] = Chain.embedded,
     store: Annotated[
         Store, typer.Option(help="ipfs starts a daemon of its own (`make ipfs` installs it).")
@@ -72,7 +75,7 @@ def up(
         int, typer.Option(min=1, max=MAX_ORCHESTRATORS, help="Several are staked on chain, and take turns.")
     ] = 1,
 ) -> None:
-    """Start chain, store, queue, orchestrators and six nodes; write ostraka.toml."""
+    """Start chain, store, queue, orchestrators and six nodes; write ostraka.toml. What the chain has kept of an earlier network goes on."""
     parts = {"chain": chain.value, "store": store.value, "queue": queue.value, "orchestrators": orchestrators}
     folder = folder.absolute()
     if _running(folder):
@@ -111,6 +114,8 @@ def up(
         process.send_signal(signal.SIGTERM)
         process.wait()
         raise
+    if remark := (folder / READY_FILE).read_text():
+        out.print(remark)
     out.print(f"The network is up. In {folder}, try: ostraka job submit smollm2-135m-instruct 'Hello'")
 
 
@@ -136,7 +141,11 @@ def run_here(folder: Path, parts: Mapping[str, Any]) -> None:
     (folder / PID_FILE).write_text(str(os.getpid()))
     try:
         with reporter() as report, Devnet(spec, report) as network:
-            (folder / READY_FILE).write_text(network.orchestrator_url)
+            if network.remark:
+                out.print(network.remark)
+            half = folder / f"{READY_FILE}.part"
+            half.write_text(network.remark)
+            half.replace(folder / READY_FILE)
             out.print(f"The network is up; its profile is {network.profile_path}. Ctrl-C stops it.")
             while True:
                 time.sleep(1.0)

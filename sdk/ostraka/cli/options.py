@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+OperatorOption = Annotated[Path, typer.Option("--operator", help="Key file of the operator, who owns the stake.")]
 TemperatureOption = Annotated[
     float, typer.Option(help="0 takes the likeliest token each time; 1 draws from the model's own distribution.")
 ]

@@ -1,4 +1,7 @@
-"""A private IPFS daemon on loopback: no peers, no discovery, nothing announced. Its RPC is what a Kubo daemon has, too."""
+"""A private IPFS daemon on loopback: no peers, no discovery, nothing announced. Its RPC is what a Kubo daemon has, too.
+
+A repository outlives its daemon, the ports do not: others may have taken them meanwhile, so each start writes new ones into its settings.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,9 @@ import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import httpx
 
 from ostraka.devnet.processes import free_port
 from ostraka.devnet.programs import ipfs_cli
@@ -23,8 +29,14 @@ class IpfsDaemon:
         self.rpc_port = rpc_port or free_port()
         self.environment = {"IPFS_PATH": str(self.folder)}
         self._cli = ipfs_cli()
-        if not (self.folder / "config").exists():
-            self._init()
+        settings = _settings(self.rpc_port, [free_port() for _ in range(3)])
+        config = self.folder / "config"
+        if config.exists():
+            config.write_text(
+                json.dumps(json.loads(config.read_text()) | {"Addresses": settings["Addresses"]}, indent=2)
+            )
+        else:
+            self._init(settings)
 
     @property
     def rpc_url(self) -> str:
@@ -38,14 +50,18 @@ class IpfsDaemon:
     def command(self) -> list[str]:
         return [*self._cli, "daemon", "--enable-preload=false"]
 
-    def is_ready(self, log_end: str) -> bool:
-        return "Daemon is ready" in log_end
+    def is_ready(self) -> bool:
+        """Whether its RPC answers. Its log would not do: what an earlier daemon wrote there stays."""
+        try:
+            return httpx.post(f"{self.rpc_url}/api/v0/id", timeout=5.0).status_code == 200
+        except httpx.HTTPError:
+            return False
 
-    def _init(self) -> None:
+    def _init(self, settings: dict[str, Any]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        settings = self.folder / "settings.json"
-        settings.write_text(json.dumps(_settings(self.rpc_port, [free_port() for _ in range(3)])))
-        self._run(["init", str(settings), "--empty-repo"])
+        file = self.folder / "settings.json"
+        file.write_text(json.dumps(settings))
+        self._run(["init", str(file), "--empty-repo"])
 
     def _run(self, arguments: Sequence[str]) -> None:
         done = subprocess.run(
@@ -60,7 +76,7 @@ class IpfsDaemon:
             raise Unavailable(f"ipfs {arguments[0]}: {(done.stderr or done.stdout).strip()[-500:]}")
 
 
-def _settings(rpc: int, others: list[int]) -> dict[str, object]:
+def _settings(rpc: int, others: list[int]) -> dict[str, Any]:
     swarm, gateway, grpc = (f"/ip4/127.0.0.1/tcp/{port}" for port in others)
     return {
         "Addresses": {

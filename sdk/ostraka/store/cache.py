@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ostraka.errors import HashMismatch, StoreUnavailable
@@ -22,7 +23,10 @@ Wanted = tuple[str, int]  # CID, and the bytes that it may have at most
 
 
 class CachedStore:
-    """A content store in front of `behind`. `capacity_bytes` bounds what lies on disk, files being fetched included."""
+    """A content store in front of `behind`. `capacity_bytes` bounds what lies on disk, files being fetched included.
+
+    Threads that want the same file wait for the one that fetches it.
+    """
 
     def __init__(self, behind: ContentStore, folder: Path, capacity_bytes: int) -> None:
         self._behind = behind
@@ -31,6 +35,7 @@ class CachedStore:
         self._pinned: set[str] = set()
         self._coming: dict[str, int] = {}  # bytes promised to files on their way
         self._lock = threading.Lock()
+        self._one_at_a_time: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)  # by CID
 
     def put(self, data: bytes | Path) -> str:
         return self._behind.put(data)
@@ -39,17 +44,37 @@ class CachedStore:
         return self._local.has(cid) or self._behind.has(cid)
 
     def get(self, cid: str, *, max_bytes: int, progress: Progress | None = None) -> bytes:
-        """A file that went bad on disk is thrown away and fetched anew."""
-        if self._local.has(cid):
-            try:
-                data = self._local.get(cid, max_bytes=max_bytes, progress=progress)
-                with suppress(OSError):
-                    os.utime(self._local.path(cid))
-                return data
-            except (HashMismatch, StoreUnavailable):
+        """A file that went bad on disk is thrown away and fetched anew. `progress` hears of what is fetched, not of what is read here."""
+        data = self._kept(cid, max_bytes)
+        if data is not None:
+            return data
+        with self._turn(cid):
+            data = self._kept(cid, max_bytes)  # whoever was first has brought it
+            if data is None:
                 self._local.path(cid).unlink(missing_ok=True)
-        self._fetch(cid, max_bytes, progress)
-        return self._local.get(cid, max_bytes=max_bytes)
+                with self._room(cid, max_bytes):
+                    self._fetch(cid, max_bytes, progress)
+                    data = self._local.get(cid, max_bytes=max_bytes)
+        return data
+
+    def _kept(self, cid: str, max_bytes: int) -> bytes | None:
+        """What lies on disk; None where there is nothing, or nothing good."""
+        if not self._local.has(cid):
+            return None
+        try:
+            data = self._local.get(cid, max_bytes=max_bytes)
+        except (HashMismatch, StoreUnavailable):
+            return None
+        self._touch(cid)
+        return data
+
+    def _touch(self, cid: str) -> None:
+        with suppress(OSError):
+            os.utime(self._local.path(cid))
+
+    def _turn(self, cid: str) -> threading.Lock:
+        with self._lock:
+            return self._one_at_a_time[cid]
 
     def bring(self, wanted: Sequence[Wanted], progress: Callable[[int, int], None] | None = None) -> None:
         """Fetches all of `wanted` side by side and pins them, and them alone. `progress(done, total)` counts bytes.
@@ -71,45 +96,51 @@ class CachedStore:
 
         def one(item: Wanted) -> None:
             cid, size = item
-            if self._local.has(cid):
-                with suppress(OSError):
-                    os.utime(self._local.path(cid))
-                count(size)
-            else:
-                self._fetch(cid, size, count)
+            with self._turn(cid):
+                if self._local.has(cid):
+                    self._touch(cid)
+                    count(size)
+                    return
+                with self._room(cid, size):
+                    self._fetch(cid, size, count)
 
         with ThreadPoolExecutor(FILES_AT_A_TIME) as pool:
             for task in [pool.submit(one, item) for item in wanted]:
                 task.result()
 
     def _fetch(self, cid: str, max_bytes: int, progress: Progress | None) -> None:
-        self._make_room(cid, max_bytes)
+        if isinstance(self._behind, IpfsStore):
+            self._behind.fetch(cid, self._local.path(cid), max_bytes=max_bytes, progress=progress)
+        else:
+            self._local.put(self._behind.get(cid, max_bytes=max_bytes, progress=progress))
+
+    @contextmanager
+    def _room(self, cid: str, size: int) -> Iterator[None]:
+        """While it lasts, `size` bytes are `cid`'s, and nobody else's file takes their place."""
+        with self._lock:
+            self._make_room(cid, size)
+            self._coming[cid] = size
         try:
-            if isinstance(self._behind, IpfsStore):
-                self._behind.fetch(cid, self._local.path(cid), max_bytes=max_bytes, progress=progress)
-            else:
-                self._local.put(self._behind.get(cid, max_bytes=max_bytes, progress=progress))
+            yield
         finally:
             with self._lock:
                 self._coming.pop(cid, None)
 
     def _make_room(self, cid: str, size: int) -> None:
-        with self._lock:
-            promised = {cid, *self._coming}  # counted by what they may become
-            files = sorted((found for found in self._files() if _cid(found[2]) not in promised), key=lambda f: f[0])
-            over = sum(bytes_ for _, bytes_, _ in files) + sum(self._coming.values()) + size - self._capacity
-            for _, bytes_, path in files:
-                if over <= 0:
-                    break
-                if _cid(path) not in self._pinned:
-                    path.unlink(missing_ok=True)
-                    over -= bytes_
-            if over > 0:
-                raise StoreUnavailable(
-                    f"cache {self._local.root}: {size} bytes do not fit into {self._capacity}; "
-                    "allow a larger one with --cache-mb, or serve less with --memory-mb"
-                )
-            self._coming[cid] = size
+        promised = {cid, *self._coming}  # counted by what they may become
+        files = sorted((found for found in self._files() if _cid(found[2]) not in promised), key=lambda f: f[0])
+        over = sum(bytes_ for _, bytes_, _ in files) + sum(self._coming.values()) + size - self._capacity
+        for _, bytes_, path in files:
+            if over <= 0:
+                break
+            if _cid(path) not in self._pinned:
+                path.unlink(missing_ok=True)
+                over -= bytes_
+        if over > 0:
+            raise StoreUnavailable(
+                f"cache {self._local.root}: {size} bytes do not fit into {self._capacity}; "
+                "allow a larger one with --cache-mb, or serve less with --memory-mb"
+            )
 
     def _files(self) -> Iterable[tuple[float, int, Path]]:
         """(last use, bytes, path) of every file, those included that an earlier run left half fetched."""

@@ -5,6 +5,7 @@ A wrong or missing leaf costs its source that leaf only; another source is asked
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import threading
@@ -63,6 +64,17 @@ class FileSink:
 
     def write(self, offset: int, data: bytes | bytearray) -> None:
         os.pwrite(self._file, data, offset)
+
+    def lock(self) -> None:
+        """Waits until nobody else has it, in whatever process; until `close`."""
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+
+    def is_still(self, path: Path) -> bool:
+        """Whether `path` names this file yet."""
+        try:
+            return os.path.samestat(os.fstat(self._file), path.stat())
+        except FileNotFoundError:
+            return False
 
     def close(self) -> None:
         os.close(self._file)
@@ -196,19 +208,37 @@ def _holds(sink: Sink, leaf: Leaf) -> bool:
 
 
 def fetch_file(fetcher: Fetcher, cid: str, target: Path, max_bytes: int, progress: Progress | None = None) -> None:
-    """Fetches into `target`, which appears only when it is whole. What a broken try left beside it is used by the next one."""
+    """Fetches into `target`, which appears only when it is whole. What a broken try left beside it is used by the next one.
+
+    Who wants the same `target` meanwhile, in this process or another, waits and finds it there.
+    """
     parse_cid(cid)
     part = target.with_name(f".{target.name}.part")
-    sink: FileSink | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        sink = FileSink(part)
-        fetcher.fetch(cid, sink, max_bytes, progress)
-        os.replace(part, target)
+        while not _fetch_as_the_only_one(fetcher, cid, part, target, max_bytes, progress):
+            pass
     except OSError as error:
         raise StoreUnavailable(
             f"store {target.parent}: cannot write ({error.strerror}); free some space or name another folder"
         ) from error
+
+
+def _fetch_as_the_only_one(
+    fetcher: Fetcher, cid: str, part: Path, target: Path, max_bytes: int, progress: Progress | None
+) -> bool:
+    """False where somebody else made `target` of this `part`, or threw it away, while we waited for it."""
+    sink = FileSink(part)
+    try:
+        sink.lock()
+        if not sink.is_still(part):
+            if target.is_file():
+                if progress:
+                    progress(target.stat().st_size)
+                return True
+            return False
+        fetcher.fetch(cid, sink, max_bytes, progress)
+        os.replace(part, target)
+        return True
     finally:
-        if sink is not None:
-            sink.close()
+        sink.close()

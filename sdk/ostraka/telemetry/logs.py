@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 from datetime import UTC, datetime
+from typing import TextIO
 
 from ostraka.errors import ConfigError
 from ostraka.telemetry.traces import current_job
@@ -30,12 +32,27 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
+class _Stderr(logging.StreamHandler[TextIO]):
+    """To whatever stderr is by then: while a progress bar is drawn, that puts lines above it."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, value: TextIO) -> None:
+        raise AttributeError("stream")
+
+
 def setup_logging(level: int = logging.INFO) -> None:
     """To stderr, as `OSTRAKA_LOG` says: text (the default) or json. Raises `ConfigError` for anything else."""
     kind = os.environ.get("OSTRAKA_LOG") or "text"
     if kind not in ("text", "json"):
         raise ConfigError(f"OSTRAKA_LOG: {kind!r} is unknown; write text or json")
-    handler = logging.StreamHandler()
+    handler = _Stderr()
     handler.setFormatter(JsonLines() if kind == "json" else logging.Formatter(FOR_PEOPLE))
     logging.basicConfig(level=level, handlers=[handler])
     logging.captureWarnings(kind == "json")

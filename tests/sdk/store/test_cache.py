@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -104,3 +105,34 @@ def test_lies_from_behind_are_not_kept(behind, tmp_path):
         cache.get(cid, max_bytes=1000)
     assert on_disk(tmp_path) == set()
     assert not cache._coming
+
+
+class Slow(Counting):
+    """Long enough on the way that everybody who wants the file asks for it meanwhile."""
+
+    def get(self, cid, *, max_bytes, progress=None):
+        time.sleep(0.1)
+        return super().get(cid, max_bytes=max_bytes, progress=progress)
+
+
+def test_threads_that_want_one_file_fetch_it_once(tmp_path):
+    behind = Slow()
+    (cid,) = blobs(behind, 1)
+    cache = CachedStore(behind, tmp_path, 5000)
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: cache.get(cid, max_bytes=1000), range(4)))
+        pool.submit(cache.bring, [(cid, 1000)]).result()
+    assert len(set(answers)) == 1
+    assert behind.asked == [cid]
+    assert not cache._coming
+
+
+def test_threads_that_find_one_bad_file_fetch_it_anew_once(tmp_path):
+    behind = Slow()
+    (cid,) = blobs(behind, 1)
+    cache = CachedStore(behind, tmp_path, 5000)
+    good = cache.get(cid, max_bytes=1000)
+    (tmp_path / cid[-2:] / cid).write_bytes(b"bit rot")
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(lambda _: cache.get(cid, max_bytes=1000), range(4))) == {good}
+    assert behind.asked == [cid, cid]

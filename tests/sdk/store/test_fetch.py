@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -119,6 +124,46 @@ def test_a_broken_fetch_is_resumed_and_only_the_rest_comes(tmp_path):
     assert not part.exists()
     assert good.sent <= len(DATA) - 1500 // CHUNK * CHUNK + CHUNK
     assert sum(seen) == len(DATA)
+
+
+class Slow(FakeSource):
+    def read(self, cid, offset, length):
+        time.sleep(0.05)
+        return super().read(cid, offset, length)
+
+
+def test_threads_that_want_one_file_at_once_fetch_it_once(tmp_path):
+    slow = Slow("slow", DATA, BLOCKS)
+    seen: list[list[int]] = [[] for _ in range(4)]
+    together = threading.Barrier(4)
+
+    def fetch(number: int) -> None:
+        together.wait()
+        fetch_file(Fetcher([slow], 1), CID, tmp_path / "file", len(DATA), seen[number].append)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(fetch, range(4)))
+    assert (tmp_path / "file").read_bytes() == DATA
+    assert [sum(counts) for counts in seen] == [len(DATA)] * 4
+    assert slow.sent == len(DATA)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def fetch_slowly(data: bytes, target: Path) -> None:
+    cid, blocks = tree(data, CHUNK, WIDTH)
+    fetch_file(Fetcher([Slow("slow", data, blocks)], 1), cid, target, len(data))
+
+
+def test_two_processes_that_want_one_file_at_once_get_it_whole(tmp_path):
+    started = multiprocessing.get_context("spawn")
+    both = [started.Process(target=fetch_slowly, args=(DATA, tmp_path / "file")) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(60)
+    assert [process.exitcode for process in both] == [0, 0]
+    assert (tmp_path / "file").read_bytes() == DATA
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_file_of_one_block_and_an_empty_one(tmp_path):

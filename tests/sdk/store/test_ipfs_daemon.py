@@ -34,7 +34,7 @@ def processes(tmp_path_factory):
 def daemon(tmp_path_factory, processes):
     found = IpfsDaemon(tmp_path_factory.mktemp("ipfs"))
     child = processes.start("ipfs", found.command, found.environment)
-    child.wait_until(lambda: found.is_ready(child.log_end()), 60)
+    child.wait_until(found.is_ready, 60)
     return found
 
 
@@ -60,6 +60,21 @@ def test_the_daemon_and_the_local_blockstore_name_a_file_alike(store, tmp_path, 
     store.fetch(cid, tmp_path / "back", max_bytes=size, progress=seen.append)
     assert (tmp_path / "back").read_bytes() == path.read_bytes()
     assert sum(seen) == size
+
+
+def test_a_repository_that_is_served_again_is_found_on_new_ports_and_keeps_what_it_had(tmp_path, processes):
+    first = IpfsDaemon(tmp_path / "repository")
+    child = processes.start("ipfs-twice", first.command, first.environment)
+    child.wait_until(first.is_ready, 60)
+    cid = IpfsStore(first.rpc_url).put(BIG)
+    child.signal(signal.SIGTERM)
+    child.process.wait(30)
+    assert not first.is_ready()
+    again = IpfsDaemon(tmp_path / "repository")
+    assert not again.is_ready(), "an earlier daemon's words in the log do not count"
+    child = processes.start("ipfs-twice", again.command, again.environment)
+    child.wait_until(again.is_ready, 60)
+    assert open_store(again.store_url).get(cid, max_bytes=len(BIG)) == BIG
 
 
 def test_bytes_come_back_and_no_more_than_announced(store):
@@ -105,7 +120,7 @@ def test_a_node_gets_its_blocks_while_one_daemon_dies_and_another_lives(tmp_path
     data = [os.urandom(4 * CHUNK_BYTES) for _ in range(6)]
     second = IpfsDaemon(tmp_path / "second")
     child = processes.start("ipfs-2", second.command, second.environment)
-    child.wait_until(lambda: second.is_ready(child.log_end()), 60)
+    child.wait_until(second.is_ready, 60)
     cids = [IpfsStore(second.rpc_url).put(blob) for blob in data]
     assert cids == [IpfsStore(daemon.rpc_url).put(blob) for blob in data]
     store = open_store(f"{second.store_url},{daemon.store_url}")

@@ -14,6 +14,7 @@ from ostraka.cli.output import JsonOption, ProfileOption, ostr, out, print_json
 from ostraka.cli.progress import reporter
 from ostraka.errors import UsageError
 from ostraka.model import AnyManifest, GraphManifest, Manifest
+from ostraka_worker.cli import pins
 
 
 class Weights(StrEnum):
@@ -22,6 +23,7 @@ class Weights(StrEnum):
 
 
 app = typer.Typer(help="Cut models into blocks and publish them.", no_args_is_help=True)
+pins.register(app)
 ModelArgument = Annotated[
     str, typer.Argument(help="A packaged model's name, a GGUF file of the Llama family, or a prepared module's name.")
 ]
@@ -89,7 +91,10 @@ def publish(
     weights: WeightsOption = Weights.int8,
     profile: ProfileOption = None,
 ) -> None:
-    """Put a model on the market: blocks into the store, its manifest's digest, price and weights' root on chain."""
+    """Put a model on the market: blocks into the store, its manifest's digest, price and weights' root on chain.
+
+    Given again, it does what is missing, be it in the store or on chain; terms that are on chain stay.
+    """
     from ostraka.chain import Court, Sender
     from ostraka.client import Client, load_profile
     from ostraka.crypto.keys import load_key
@@ -115,11 +120,14 @@ def publish(
                 store.put(kept.path(cid))
             report("Storing blocks", done, len(cids))
         store.put(dump_manifest(manifest))
-        publisher = Sender(client.web3, load_key(key))
-        gas = publisher.send(client.market.publish(manifest, units, price, royalty_bps)).gas_used
-        if isinstance(manifest, Manifest):  # rows of a network's weights have no proof yet: a committee judges these
+        publisher, court, gas = Sender(client.web3, load_key(key)), Court(client.web3, client.deployment), 0
+        mine = {e.model_id for e in court.published_models() if e.publisher == publisher.address}
+        if manifest.digest not in mine:
+            gas += publisher.send(client.market.publish(manifest, units, price, royalty_bps)).gas_used
+        # Rows of a network's weights have no proof yet: a committee judges these.
+        if isinstance(manifest, Manifest) and not any(court.weights_root(manifest.digest)[0]):
             root = weights_root(manifest, kept, lambda d, t: report("Hashing the weights", d, t))
-            gas += publisher.send(Court(client.web3, client.deployment).publish_weights(manifest.digest, root)).gas_used
+            gas += publisher.send(court.publish_weights(manifest.digest, root)).gas_used
     out.print(f"{manifest.name} is published as 0x{manifest.digest.hex()} (gas {gas})")
 
 

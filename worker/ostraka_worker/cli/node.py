@@ -10,10 +10,12 @@ from typing import Annotated
 
 import typer
 
+from ostraka.cli.options import OperatorOption
 from ostraka.cli.output import JsonOption, ProfileOption, err, ostr, out, print_json
 from ostraka.errors import UsageError
 from ostraka.telemetry import open_traces, setup_logging
 from ostraka.types import OSTR
+from ostraka_worker.cli import leaving
 
 
 class LotAction(Enum):
@@ -23,7 +25,7 @@ class LotAction(Enum):
 
 
 app = typer.Typer(help="Register a machine, serve blocks, watch earnings.", no_args_is_help=True)
-OperatorOption = Annotated[Path, typer.Option("--operator", help="Key file of the operator, who owns the stake.")]
+leaving.register(app)
 JurorOption = Annotated[
     bool, typer.Option("--juror", help="Vote when the operator is drawn; it enters the lot with `node jury join`.")
 ]

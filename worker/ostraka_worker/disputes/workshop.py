@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 
 from ostraka.chain import Court
 from ostraka.chain.court_views import Question, Verdict
+from ostraka.cli.progress import transfer
 from ostraka.client.traces import KeptTrace, fetch_trace, read_terms
 from ostraka.crypto.trace import Digests
 from ostraka.errors import OstrakaError, Unavailable
 from ostraka.model import MAX_MANIFEST_BYTES, AnyManifest, GraphManifest, Manifest, language_model, load_manifest
-from ostraka.store import ContentStore, cid_of_digest
+from ostraka.store import CachedStore, ContentStore, cid_of_digest
 from ostraka.types import JobId
 from ostraka.wire.grpc_transport import BlockingPeer
 from ostraka.wire.messages import GetValues, Values
@@ -46,7 +47,22 @@ class Workshop:
         return self._manifests[model_id]
 
     def load(self, manifest: AnyManifest) -> Load:
-        return lambda index: self.store.get(manifest.blocks[index].cid, max_bytes=manifest.blocks[index].bytes)
+        """Blocks by their numbers. One that has to come from afar is told of while it comes."""
+
+        def one(index: int) -> bytes:
+            block, come = manifest.blocks[index], 0
+            if not isinstance(self.store, CachedStore):
+                return self.store.get(block.cid, max_bytes=block.bytes)
+            with transfer(f"fetching block {index} of {manifest.name}", log.info) as report:
+
+                def count(size: int) -> None:
+                    nonlocal come
+                    come += size
+                    report(come, block.bytes)
+
+                return self.store.get(block.cid, max_bytes=block.bytes, progress=count)
+
+        return one
 
     def tree(self, model_id: bytes) -> WeightTree:
         if model_id not in self._trees:
