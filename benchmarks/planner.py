@@ -12,6 +12,7 @@ import time
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from itertools import product
 from math import inf, log
 from typing import Any
@@ -20,6 +21,8 @@ import numpy as np
 
 from benchmarks._topology import lookup
 from ostraka.types import BlockSpan, NodeId
+from ostraka.wire.messages import MAX_LINKS
+from ostraka_orchestrator.board import Heartbeat
 from ostraka_orchestrator.planner import (
     Chain,
     Costs,
@@ -35,6 +38,7 @@ from ostraka_orchestrator.planner import (
 )
 from ostraka_orchestrator.planner.baselines import alone, edgeshard, even, greedy, petals_start
 from ostraka_orchestrator.planner.flow import flow_bound
+from ostraka_orchestrator.roster import EACH_ITS_REGION, connect
 
 INSTANCES = 400
 SIZES = (100, 1_000, 10_000)
@@ -239,7 +243,30 @@ def _route(nodes: tuple[NodeProfile, ...]) -> None:
         served[list(path.chosen)] += router.work[list(path.chosen)]
 
 
-TASKS: dict[str, Callable[[tuple[NodeProfile, ...]], None]] = {"place": _place, "chain": _chain, "route100": _route}
+@lru_cache(maxsize=1)
+def _beats(nodes: tuple[NodeProfile, ...]) -> dict[int, Heartbeat]:
+    """Each node has probed as many others, drawn by chance, as a heartbeat tells of; links as in `links`, a tenth off."""
+    rng, table = random.Random(2), links().latency_s
+    found = {}
+    for n in nodes:
+        peers = [p for p in rng.sample(nodes, min(MAX_LINKS + 1, len(nodes))) if p is not n][:MAX_LINKS]
+        rows = [(int(p.node_id), int(1e6 * table[n.region, p.region] * rng.uniform(0.9, 1.1)), 10**7) for p in peers]
+        found[int(n.node_id)] = Heartbeat(int(n.node_id), "", n.memory_bytes, n.speed, 0, links=rows)
+    return found
+
+
+def _connect(nodes: tuple[NodeProfile, ...]) -> None:
+    """Regions and links from the probes of heartbeats, which are made at the first of three runs."""
+    _, _, home = connect(nodes, _beats(nodes))
+    assert home == (8 if len(nodes) > EACH_ITS_REGION else len(nodes))
+
+
+TASKS: dict[str, Callable[[tuple[NodeProfile, ...]], None]] = {
+    "place": _place,
+    "chain": _chain,
+    "route100": _route,
+    "connect": _connect,
+}
 
 
 def _measure(task: Callable[[], None]) -> tuple[float, float]:
