@@ -172,6 +172,17 @@ class Board:
                 work[NodeId(int(node_id))] = work.get(NodeId(int(node_id)), 0.0) + float(done)
         return work
 
+    def count_moves(self, moves: int, size: int) -> None:
+        """Moves of nodes that served, and the bytes that they have to fetch."""
+        if moves:
+            self.redis.hincrby(f"{PREFIX}moves", "moves", moves)
+            self.redis.hincrby(f"{PREFIX}moves", "bytes", size)
+
+    def moves(self) -> tuple[int, int]:
+        """(moves, bytes) since the board began."""
+        count, size = self.redis.hmget(f"{PREFIX}moves", "moves", "bytes")
+        return int(count or 0), int(size or 0)
+
     def add_timing(self, model: bytes, timing: Timing) -> None:
         """How long a request took, beside what was foretold. The newest `TIMINGS_KEPT` of each model are kept."""
         key = f"{PREFIX}timings:{model.hex()}"

@@ -189,6 +189,9 @@ def status(profile: ProfileOption = None, as_json: JsonOption = False) -> None:
         f"{seen['nodes_beating']} heard of, {seen['nodes_registered']} registered; "
         f"work by speed × stake: Jain's index {seen['fairness']:.2f}"
     )
+    out.print(
+        f"moves           {seen['moves']} of nodes that served, {seen['moved_bytes'] / 1e9:.2f} GB to fetch for them"
+    )
     for title, part in (
         ("jobs", seen["jobs"]),
         ("waiting tasks", seen["tasks_waiting"]),
