@@ -31,6 +31,8 @@ from ostraka_orchestrator.planner import (
     ModelShape,
     NodeProfile,
     Router,
+    choose_routes,
+    jain,
     least_latency,
     most_throughput,
     spread,
@@ -53,6 +55,7 @@ def run() -> dict[str, Any]:
         "paper_memory_rule_misses": paper_misses,
         **edgeshard_testbed(),
         **gap_to_bound(),
+        **six_replicas(),
         **growth(),
         **lookup(),
     }
@@ -75,10 +78,10 @@ def small(rng: random.Random) -> Costs:
     return Costs(shape, nodes, links, Ends(0, rng.choice([None, 0])))
 
 
-def brute_force_equal() -> tuple[int, int]:
+def brute_force_equal(instances: int = INSTANCES) -> tuple[int, int]:
     """Instances on which all programs equal brute force; and those on which EdgeShard's memory rule does not."""
     equal = misses = 0
-    for seed in range(INSTANCES):
+    for seed in range(instances):
         costs = small(random.Random(seed))
         every = list(product(range(len(costs.nodes)), repeat=costs.shape.blocks))
         whole = [c for c in every if costs.fits(c, whole=True)]
@@ -169,6 +172,22 @@ def swarm(count: int, seed: int) -> tuple[NodeProfile, ...]:
     )
 
 
+def six_replicas() -> dict[str, Any]:
+    """600 jobs over six replicas of one span, 16 times as fast as each other: how evenly by speed, and what that costs a lone request."""
+    shape, speeds = ModelShape((1,), (1,)), (1.0, 1.0, 2.0, 4.0, 8.0, 16.0)
+    nodes = [NodeProfile(NodeId(i), f"o{i}", 1, speed, span=BlockSpan(0, 1)) for i, speed in enumerate(speeds)]
+    served: dict[NodeId, float] = {n.node_id: 0.0 for n in nodes}
+    for job in range(600):
+        for (stage,) in choose_routes(shape, nodes, 1, job.to_bytes(32, "big"), served=served):
+            served[stage.node_id] += 1.0
+    seconds = sum(served[n.node_id] / n.speed for n in nodes) / 600
+    return {
+        "six_replicas_jain": round(jain([served[n.node_id] / n.speed for n in nodes]), 3),
+        "six_replicas_jobs": [round(jobs) for jobs in served.values()],
+        "six_replicas_seconds_over_fastest": round(seconds * max(speeds), 2),
+    }
+
+
 def links() -> Links:
     rng = random.Random(0)
     latency = np.array([[rng.uniform(0.005, 0.15) for _ in range(8)] for _ in range(8)])
@@ -177,10 +196,10 @@ def links() -> Links:
     return Links(latency, np.where(np.eye(8) > 0, 1e9, 1e8) / 8)
 
 
-def gap_to_bound() -> dict[str, Any]:
-    """The worst and the middling of 20 swarms of 100 nodes × 32 blocks; joining by Petals' rule for comparison."""
+def gap_to_bound(swarms: int = 20) -> dict[str, Any]:
+    """The worst and the middling of some swarms of 100 nodes × 32 blocks; joining by Petals' rule for comparison."""
     gaps, ratios = [], []
-    for seed in range(20):
+    for seed in range(swarms):
         nodes = swarm(100, seed)
         bound = flow_bound(SHAPE, nodes)
         carried = swarm_flow(SHAPE, nodes, spread(SHAPE, nodes))
