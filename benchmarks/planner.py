@@ -227,7 +227,10 @@ def petals_flow(nodes: tuple[NodeProfile, ...]) -> float:
 
 
 def growth() -> dict[str, Any]:
-    """Seconds (the best of three) and peak MB of planning. `exponent` e: time grows as nodes^e from the least to the largest swarm."""
+    """CPU seconds (the best of three; other work on the machine hardly counts) and peak MB of planning.
+
+    `exponent` e: time grows as nodes^e from the least to the largest swarm.
+    """
     found: dict[str, Any] = {}
     for name, task in TASKS.items():
         rows = [_measure(lambda n=n, task=task: task(n)) for n in (swarm(size, 1) for size in SIZES)]
@@ -291,9 +294,9 @@ TASKS: dict[str, Callable[[tuple[NodeProfile, ...]], None]] = {
 def _measure(task: Callable[[], None]) -> tuple[float, float]:
     times = []
     for _ in range(3):
-        began = time.perf_counter()
+        began = time.process_time()
         task()
-        times.append(time.perf_counter() - began)
+        times.append(time.process_time() - began)
     tracemalloc.start()
     task()
     _, peak = tracemalloc.get_traced_memory()

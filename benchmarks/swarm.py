@@ -7,7 +7,9 @@ machine. The nodes that leave are drawn by chance; from one region after the oth
 from __future__ import annotations
 
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from itertools import islice
 from statistics import mean
 from typing import Any
 
@@ -20,14 +22,33 @@ OLD_FAIRNESS = 4.0  # what fairness costs is seen beside a small one, and none
 CASES = ("chance", "region", "span")
 
 
+def worlds() -> dict[str, list[World]]:
+    even = replace(WORLD, leave_share=0.0, stakes=(1.0, 2.0))
+    slow = replace(WORLD, leave_share=0.0, slow_share=0.5, hit_by="span", demand=0.3)
+    losses = {
+        f"{case} {move}": [replace(WORLD, hit_by=case, seed=seed, move=move) for seed in SEEDS]
+        for case in CASES
+        for move in (True, False)
+    }
+    return {
+        **losses,
+        "churn": [replace(WORLD, leave_share=0.0, life_s=1200.0, seed=seed) for seed in SEEDS],
+        "fair": [replace(even, seed=seed) for seed in FAIR_SEEDS],
+        "less": [replace(even, fairness=OLD_FAIRNESS)],
+        "unfair": [replace(even, fairness=0.0)],
+        "helped": [slow],
+        "left alone": [replace(slow, move=False)],
+    }
+
+
 def run() -> dict[str, Any]:
+    asked = worlds()
+    with ProcessPoolExecutor() as pool:
+        ended = iter(list(pool.map(simulate, [world for group in asked.values() for world in group])))
+    done = {name: list(islice(ended, len(group))) for name, group in asked.items()}
     found: dict[str, Any] = {}
-    reports: list[Report] = []
     for case in CASES:
-        worlds = [replace(WORLD, hit_by=case, seed=seed) for seed in SEEDS]
-        moved = [simulate(world) for world in worlds]
-        frozen = [simulate(replace(world, move=False)) for world in worlds]
-        reports += moved
+        moved, frozen = done[f"{case} True"], done[f"{case} False"]
         found[case] = {
             "throughput_kept": _mean(r.kept(r.served) for r in moved),
             "throughput_kept_without_moves": _mean(r.kept(r.served) for r in frozen),
@@ -39,12 +60,9 @@ def run() -> dict[str, Any]:
             "moved_gb": [round(r.moved_bytes / 1e9, 2) for r in moved],
             "coverage_breaks_without_moves": sum(r.coverage_breaks for r in frozen),
         }
-    churn = [simulate(replace(WORLD, leave_share=0.0, life_s=1200.0, seed=seed)) for seed in SEEDS]
-    even = replace(WORLD, leave_share=0.0, stakes=(1.0, 2.0))
-    fair = [simulate(replace(even, seed=seed)) for seed in FAIR_SEEDS]
-    less, unfair = (simulate(replace(even, fairness=f)) for f in (OLD_FAIRNESS, 0.0))
-    slow = replace(WORLD, leave_share=0.0, slow_share=0.5, hit_by="span", demand=0.3)
-    helped, left_alone = simulate(slow), simulate(replace(slow, move=False))
+    churn, fair, (less,), (unfair,) = (done[name] for name in ("churn", "fair", "less", "unfair"))
+    (helped,), (left_alone,) = done["helped"], done["left alone"]
+    mended = [*(r for case in CASES for r in done[f"{case} True"]), *churn, *fair, helped]
     began = time.perf_counter()
     large = simulate(World(nodes=10_000, seconds=100.0, positions=1_024, demand=0.2, life_s=3_600.0))
     took = time.perf_counter() - began
@@ -53,7 +71,7 @@ def run() -> dict[str, Any]:
         "throughput_kept": found["chance"]["throughput_kept"],
         "recover_s": max(found["chance"]["recover_s"]),
         "moved_gb": max(found["chance"]["moved_gb"]),
-        "coverage_breaks": sum(r.coverage_breaks for r in [*reports, *churn, *fair, helped, large]),
+        "coverage_breaks": sum(r.coverage_breaks for r in [*mended, large]),
         "jain": round(min(r.jain for r in fair), 3),
         "jain_by_seed": [round(r.jain, 3) for r in fair],
         "jain_fairness_4": round(less.jain, 3),

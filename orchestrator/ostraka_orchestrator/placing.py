@@ -163,7 +163,8 @@ def _chains_after(swarm: Swarm, moves: Mapping[NodeId, BlockSpan], before: int) 
 
 
 def _one_more_chain(swarm: Swarm, before: int) -> list[Move]:
-    """The cheapest single move to a span in use that makes another chain: throughput sees no need where one wide place serves all."""
+    """The single move to a span in use that makes another chain and leaves the most throughput, of equals the cheapest: throughput alone
+    sees no need where one wide place serves all."""
     spans = sorted({n.span for n in swarm.serving if n.span is not None})
     found = [
         move_to(swarm.shape, node, span)
@@ -173,4 +174,10 @@ def _one_more_chain(swarm: Swarm, before: int) -> list[Move]:
         and swarm.shape.span_bytes(span) <= node.memory_bytes
         and _chains_after(swarm, {node.node_id: span}, before) > before
     ]
-    return [min(found, key=lambda move: (move.bytes_, move.node_id))] if found else []
+    now = {n.node_id: n.span for n in swarm.serving if n.span is not None}
+
+    def price(move: Move) -> tuple[float, int, int]:
+        flow = swarm_flow(swarm.shape, swarm.serving, now | {move.node_id: move.span})
+        return -flow, move.bytes_, move.node_id
+
+    return [min(found, key=price)] if found else []

@@ -127,6 +127,15 @@ def test_nodes_left_without_their_other_halves_are_made_a_chain_again():
     assert swarm.chains([n for n in serving if n.node_id not in moves]) >= 1
 
 
+def test_another_chain_is_made_by_the_node_that_throughput_misses_least():
+    serving = (
+        node(1, speed=100.0, span=(0, 5)),
+        *(node(i, speed=s, span=(5, 10)) for i, s in ((2, 100.0), (3, 10.0), (4, 10.0))),
+    )
+    (move,) = mend(Swarm(SHAPE, serving))
+    assert (move.node_id, move.span) == (3, BlockSpan(0, 5))
+
+
 def test_a_move_that_would_cost_a_chain_is_not_made(monkeypatch):
     serving = (*chain(1, 5), *chain(3, 5))
     from ostraka_orchestrator import placing
