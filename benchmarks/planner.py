@@ -12,6 +12,7 @@ import time
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from itertools import product
 from math import inf, log
 from typing import Any
@@ -20,6 +21,8 @@ import numpy as np
 
 from benchmarks._topology import lookup
 from ostraka.types import BlockSpan, NodeId
+from ostraka.wire.messages import MAX_LINKS
+from ostraka_orchestrator.board import Heartbeat
 from ostraka_orchestrator.planner import (
     Chain,
     Costs,
@@ -28,6 +31,8 @@ from ostraka_orchestrator.planner import (
     ModelShape,
     NodeProfile,
     Router,
+    choose_routes,
+    jain,
     least_latency,
     most_throughput,
     spread,
@@ -35,6 +40,7 @@ from ostraka_orchestrator.planner import (
 )
 from ostraka_orchestrator.planner.baselines import alone, edgeshard, even, greedy, petals_start
 from ostraka_orchestrator.planner.flow import flow_bound
+from ostraka_orchestrator.roster import EACH_ITS_REGION, connect
 
 INSTANCES = 400
 SIZES = (100, 1_000, 10_000)
@@ -49,6 +55,7 @@ def run() -> dict[str, Any]:
         "paper_memory_rule_misses": paper_misses,
         **edgeshard_testbed(),
         **gap_to_bound(),
+        **six_replicas(),
         **growth(),
         **lookup(),
     }
@@ -71,10 +78,10 @@ def small(rng: random.Random) -> Costs:
     return Costs(shape, nodes, links, Ends(0, rng.choice([None, 0])))
 
 
-def brute_force_equal() -> tuple[int, int]:
+def brute_force_equal(instances: int = INSTANCES) -> tuple[int, int]:
     """Instances on which all programs equal brute force; and those on which EdgeShard's memory rule does not."""
     equal = misses = 0
-    for seed in range(INSTANCES):
+    for seed in range(instances):
         costs = small(random.Random(seed))
         every = list(product(range(len(costs.nodes)), repeat=costs.shape.blocks))
         whole = [c for c in every if costs.fits(c, whole=True)]
@@ -165,6 +172,22 @@ def swarm(count: int, seed: int) -> tuple[NodeProfile, ...]:
     )
 
 
+def six_replicas() -> dict[str, Any]:
+    """600 jobs over six replicas of one span, 16 times as fast as each other: how evenly by speed, and what that costs a lone request."""
+    shape, speeds = ModelShape((1,), (1,)), (1.0, 1.0, 2.0, 4.0, 8.0, 16.0)
+    nodes = [NodeProfile(NodeId(i), f"o{i}", 1, speed, span=BlockSpan(0, 1)) for i, speed in enumerate(speeds)]
+    served: dict[NodeId, float] = {n.node_id: 0.0 for n in nodes}
+    for job in range(600):
+        for (stage,) in choose_routes(shape, nodes, 1, job.to_bytes(32, "big"), served=served):
+            served[stage.node_id] += 1.0
+    seconds = sum(served[n.node_id] / n.speed for n in nodes) / 600
+    return {
+        "six_replicas_jain": round(jain([served[n.node_id] / n.speed for n in nodes]), 3),
+        "six_replicas_jobs": [round(jobs) for jobs in served.values()],
+        "six_replicas_seconds_over_fastest": round(seconds * max(speeds), 2),
+    }
+
+
 def links() -> Links:
     rng = random.Random(0)
     latency = np.array([[rng.uniform(0.005, 0.15) for _ in range(8)] for _ in range(8)])
@@ -173,10 +196,10 @@ def links() -> Links:
     return Links(latency, np.where(np.eye(8) > 0, 1e9, 1e8) / 8)
 
 
-def gap_to_bound() -> dict[str, Any]:
-    """The worst and the middling of 20 swarms of 100 nodes × 32 blocks; joining by Petals' rule for comparison."""
+def gap_to_bound(swarms: int = 20) -> dict[str, Any]:
+    """The worst and the middling of some swarms of 100 nodes × 32 blocks; joining by Petals' rule for comparison."""
     gaps, ratios = [], []
-    for seed in range(20):
+    for seed in range(swarms):
         nodes = swarm(100, seed)
         bound = flow_bound(SHAPE, nodes)
         carried = swarm_flow(SHAPE, nodes, spread(SHAPE, nodes))
@@ -204,7 +227,10 @@ def petals_flow(nodes: tuple[NodeProfile, ...]) -> float:
 
 
 def growth() -> dict[str, Any]:
-    """Seconds (the best of three) and peak MB of planning. `exponent` e: time grows as nodes^e from the least to the largest swarm."""
+    """CPU seconds (the best of three; other work on the machine hardly counts) and peak MB of planning.
+
+    `exponent` e: time grows as nodes^e from the least to the largest swarm.
+    """
     found: dict[str, Any] = {}
     for name, task in TASKS.items():
         rows = [_measure(lambda n=n, task=task: task(n)) for n in (swarm(size, 1) for size in SIZES)]
@@ -239,15 +265,38 @@ def _route(nodes: tuple[NodeProfile, ...]) -> None:
         served[list(path.chosen)] += router.work[list(path.chosen)]
 
 
-TASKS: dict[str, Callable[[tuple[NodeProfile, ...]], None]] = {"place": _place, "chain": _chain, "route100": _route}
+@lru_cache(maxsize=1)
+def _beats(nodes: tuple[NodeProfile, ...]) -> dict[int, Heartbeat]:
+    """Each node has probed as many others, drawn by chance, as a heartbeat tells of; links as in `links`, a tenth off."""
+    rng, table = random.Random(2), links().latency_s
+    found = {}
+    for n in nodes:
+        peers = [p for p in rng.sample(nodes, min(MAX_LINKS + 1, len(nodes))) if p is not n][:MAX_LINKS]
+        rows = [(int(p.node_id), int(1e6 * table[n.region, p.region] * rng.uniform(0.9, 1.1)), 10**7) for p in peers]
+        found[int(n.node_id)] = Heartbeat(int(n.node_id), "", n.memory_bytes, n.speed, 0, links=rows)
+    return found
+
+
+def _connect(nodes: tuple[NodeProfile, ...]) -> None:
+    """Regions and links from the probes of heartbeats, which are made at the first of three runs."""
+    _, _, home = connect(nodes, _beats(nodes))
+    assert home == (8 if len(nodes) > EACH_ITS_REGION else len(nodes))
+
+
+TASKS: dict[str, Callable[[tuple[NodeProfile, ...]], None]] = {
+    "place": _place,
+    "chain": _chain,
+    "route100": _route,
+    "connect": _connect,
+}
 
 
 def _measure(task: Callable[[], None]) -> tuple[float, float]:
     times = []
     for _ in range(3):
-        began = time.perf_counter()
+        began = time.process_time()
         task()
-        times.append(time.perf_counter() - began)
+        times.append(time.process_time() - began)
     tracemalloc.start()
     task()
     _, peak = tracemalloc.get_traced_memory()

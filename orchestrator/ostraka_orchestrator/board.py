@@ -195,6 +195,18 @@ class Board:
                 work[NodeId(int(node_id))] = work.get(NodeId(int(node_id)), 0.0) + float(done)
         return work
 
+    def count_moves(self, moves: int, size: int) -> None:
+        """Moves of nodes that served, and the bytes that they have to fetch."""
+        if moves:
+            self.redis.hincrby(f"{self.prefix}moves", "moves", moves)
+            self.redis.hincrby(f"{self.prefix}moves", "bytes", size)
+            self.redis.expire(f"{self.prefix}moves", KEPT_S)
+
+    def moves(self) -> tuple[int, int]:
+        """(moves, bytes) since the board began."""
+        count, size = self.redis.hmget(f"{self.prefix}moves", "moves", "bytes")
+        return int(count or 0), int(size or 0)
+
     def add_timing(self, model: bytes, timing: Timing) -> None:
         """How long a request took, beside what was foretold. The newest `TIMINGS_KEPT` of each model are kept."""
         key = f"{self.prefix}timings:{model.hex()}"

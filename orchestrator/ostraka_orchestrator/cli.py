@@ -215,6 +215,9 @@ def status(profile: ProfileOption = None, as_json: JsonOption = False) -> None:
         ended[name.rsplit(" ", 1)[0]] += count
     mean = {name: seconds / ended[name] for name, seconds in seen["task_seconds"].items() if ended[name]}
     out.print(f"seconds a task  {', '.join(f'{name} {took:.2f}' for name, took in mean.items()) or 'none ended'}")
+    out.print(
+        f"moves           {seen['moves']} of nodes that served, {seen['moved_bytes'] / 1e9:.2f} GB to fetch for them"
+    )
     for title, part in (
         ("jobs", seen["jobs"]),
         ("waiting tasks", seen["tasks_waiting"]),

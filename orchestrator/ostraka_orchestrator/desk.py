@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,7 @@ from ostraka_orchestrator.board import Board, Heartbeat, open_board
 from ostraka_orchestrator.config import OrchestratorConfig
 from ostraka_orchestrator.orders import is_member
 from ostraka_orchestrator.planner import ModelShape, Weights
+from ostraka_orchestrator.roster import Ways
 from ostraka_orchestrator.state import JobEntry
 
 log = logging.getLogger("ostraka.orchestrator")
@@ -41,6 +43,7 @@ class Desk:
     sender: Sender
     store: ContentStore
     heads: Heads  # tell of new chain blocks, where the chain has a WebSocket
+    ways: dict[bytes, Ways] = field(default_factory=lambda: defaultdict(Ways))  # by model
     _manifests: dict[bytes, AnyManifest] = field(default_factory=dict)
     _nodes: Remembered[int, NodeView] = field(default_factory=lambda: Remembered(NODE_S))
     _answers: dict[str, tuple[float, Any]] = field(default_factory=dict)

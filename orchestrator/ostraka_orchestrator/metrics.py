@@ -44,6 +44,7 @@ class Metrics:
         state, beats = self._state(), self._board.heartbeats()
         jobs = Count(job.state.name.lower() for job in state.jobs.values())
         jobs.update({end.name.lower(): count for end, count in state.endings.items()})
+        moves, moved_bytes = self._board.moves()
         return {
             "chain_block": state.next_block - 1,
             "nodes_registered": len(state.nodes),
@@ -51,6 +52,8 @@ class Metrics:
             "nodes_serving": sum(beat.span is not None for beat in beats.values()),
             "nodes_resting": len(self._board.resting(beats)),
             "fairness": round(self._fairness(state, beats), 4),
+            "moves": moves,
+            "moved_bytes": moved_bytes,
             "jobs": dict(sorted(jobs.items())),
             "tasks_waiting": self._tally.waiting(QUEUES),
             "tasks": {f"{task} {outcome}": count for (task, outcome), count in sorted(self._tally.counts().items())},
@@ -88,6 +91,11 @@ class _Now:
             ("fairness", "Jain's index of the last hours' work against work due by speed and stake: 1 is even."),
         ):
             yield GaugeMetricFamily(f"ostraka_{name}", what, value=seen[name])
+        for name, what in (
+            ("moves", "Moves of nodes that served to another span."),
+            ("moved_bytes", "Bytes of the blocks that nodes had to fetch for their moves."),
+        ):
+            yield CounterMetricFamily(f"ostraka_{name}", what, value=seen[name])
         yield _labelled(GaugeMetricFamily, "ostraka_jobs", "Jobs by state.", "state", seen["jobs"])
         waiting = seen["tasks_waiting"]
         yield _labelled(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from math import log2
 
 from ostraka.errors import OstrakaError
 from ostraka.types import BlockSpan, NodeId, NodeStatus
@@ -27,7 +28,7 @@ class Placer:
     _looked: float = float("-inf")
     _mend_at: float = 0.0
     _heard: dict[int, tuple[float, Heartbeat]] = field(default_factory=dict)  # when a node that serves beat last
-    _seen: frozenset[tuple[int, tuple[str, int, int] | None]] = frozenset()
+    _seen: frozenset[tuple[int, tuple[str, int, int] | None, int]] = frozenset()
 
     def look(self, state: State, now: float) -> None:
         """`now` is a monotonic clock's. Placing newcomers comes before moving anybody."""
@@ -63,7 +64,7 @@ class Placer:
         return bool(places)
 
     def _mend(self, state: State, beats: Mapping[int, Heartbeat], now: float) -> None:
-        """Moves nodes where the swarm has changed since the last look and is worth it.
+        """Moves nodes where the swarm has changed since the last look, or runs at another speed, and it is worth it.
 
         A node that has been silent for less than the time between two looks counts as one that serves: it is being started again, and
         a move would take it longer than that.
@@ -76,14 +77,16 @@ class Placer:
         self._heard = {i: (at, b) for i, (at, b) in self._heard.items() if now - at < pause_s and _may_work(state, i)}
         beats = {**{i: b for i, (_, b) in self._heard.items()}, **beats}
         placements = self.desk.board.placements(beats)
-        seen = frozenset((i, b.span) for i, b in beats.items())
+        seen = frozenset((i, b.span, _pace(b)) for i, b in beats.items())
         if seen == self._seen:
             return
         self._seen = seen
         for model_id, swarm in self._swarms(state, beats, placements).items():
             if swarm.loading:
                 continue  # it will look different in a moment
-            self._write(state, {i: Place(model_id, span) for i, span in mend(swarm).items()})
+            moves = mend(swarm)
+            self._write(state, {m.node_id: Place(model_id, m.span) for m in moves})
+            self.desk.board.count_moves(len(moves), sum(m.bytes_ for m in moves))
 
     def _learn(self, state: State) -> None:
         """Weights for models that have been asked since the last time."""
@@ -130,6 +133,11 @@ class Placer:
 def _may_work(state: State, node_id: int) -> bool:
     """Others are refused by the chain, whether they claim or commit; a draining node counts again once it resumes."""
     return node_id in state.nodes and state.nodes[node_id].status in (NodeStatus.PENDING, NodeStatus.ACTIVE)
+
+
+def _pace(beat: Heartbeat) -> int:
+    """A node's speed in steps of 19 %: what is measured is never twice the same, and that is no reason to plan anew."""
+    return round(4 * log2(max(beat.speed, 1.0)))
 
 
 def _measured(beats: Mapping[int, Heartbeat], waiting: frozenset[int]) -> bool:

@@ -18,15 +18,20 @@ from ostraka_orchestrator.planner import (
     Ends,
     Links,
     ModelShape,
+    Move,
     NodeProfile,
     Patience,
     Router,
     Weights,
     disjoint_paths,
     least_latency,
+    most_throughput,
+    move_to,
     next_chain,
     rebalance,
     spread,
+    states,
+    swarm_flow,
     weighed,
 )
 
@@ -35,6 +40,9 @@ MODES: tuple[Mode, ...] = ("replicas", "latency", "throughput")
 PATIENCE = Patience()
 PLAIN = Weights()
 USUAL_REPLICAS = 3  # below so many chains, another one is worth a move
+PIPELINE_STATES = (
+    300  # sets of nodes: eight that are all unlike, or a dozen of three kinds; an exact search takes a second then
+)
 MOST_REPLICAS = 7  # more chains than a job may have replicas are worth no more
 
 
@@ -99,16 +107,30 @@ def deal_out(
 def _chain(
     swarm: Swarm, pool: Sequence[NodeProfile], mode: Mode, links: Links | None, weights: Weights
 ) -> dict[NodeId, BlockSpan]:
-    if mode == "throughput":
-        return {} if swarm.all else spread(swarm.shape, pool)
     if mode == "replicas":
         return next_chain(swarm.shape, pool)
     links = links or Links.none(1 + max(n.region for n in pool))
     home = links.regions - 1
+    if mode == "throughput":
+        return {} if swarm.all else _most_flow(swarm, pool, links)
     nodes, links = weighed(pool, links, weights)
     costs = Costs(swarm.shape, tuple(nodes), links, Ends(region=home))
     found = least_latency(costs)
-    return dict(found.spans(costs)) if found else {}
+    return dict(costs.runs(found.chosen)) if found else {}
+
+
+def _most_flow(swarm: Swarm, pool: Sequence[NodeProfile], links: Links) -> dict[NodeId, BlockSpan]:
+    """For an empty swarm: `spread`, or where the pool is small enough for an exact search the best pipeline with all others beside it,
+    whichever carries more."""
+    found = spread(swarm.shape, pool)
+    costs = Costs(swarm.shape, tuple(pool), links, Ends(region=links.regions - 1))
+    if states(costs) > PIPELINE_STATES or (chosen := most_throughput(costs)) is None:
+        return found
+    spans = dict(costs.runs(chosen))
+    rest = [n for n in pool if n.node_id not in spans]
+    spans |= _joiners(swarm.with_loading(spans, pool), rest)
+    flow, other = (swarm_flow(swarm.shape, pool, s) for s in (spans, found))
+    return spans if flow > other else found
 
 
 def _joiners(swarm: Swarm, pool: Sequence[NodeProfile]) -> dict[NodeId, BlockSpan]:
@@ -121,15 +143,15 @@ def _joiners(swarm: Swarm, pool: Sequence[NodeProfile]) -> dict[NodeId, BlockSpa
     return {m.node_id: m.span for m in moves if m.node_id in mine}
 
 
-def mend(swarm: Swarm, patience: Patience = PATIENCE) -> dict[NodeId, BlockSpan]:
-    """Spans for nodes that should move, a few at a time. No model is left with fewer chains, on the way or at the end."""
+def mend(swarm: Swarm, patience: Patience = PATIENCE) -> list[Move]:
+    """Nodes that should move, a few at a time. No model is left with fewer chains, on the way or at the end."""
     if not swarm.serving:
-        return {}
+        return []
     before = swarm.chains(swarm.serving)
-    moves = {m.node_id: m.span for m in rebalance(swarm.shape, swarm.serving, patience, swarm.loading)}
-    if moves and _chains_after(swarm, moves, before) >= before:
+    moves = rebalance(swarm.shape, swarm.serving, patience, swarm.loading)
+    if moves and _chains_after(swarm, {m.node_id: m.span for m in moves}, before) >= before:
         return moves
-    return _one_more_chain(swarm, before) if before < USUAL_REPLICAS else {}
+    return _one_more_chain(swarm, before) if before < USUAL_REPLICAS else []
 
 
 def _chains_after(swarm: Swarm, moves: Mapping[NodeId, BlockSpan], before: int) -> int:
@@ -140,15 +162,22 @@ def _chains_after(swarm: Swarm, moves: Mapping[NodeId, BlockSpan], before: int) 
     return swarm.chains([*stay, *(replace(n, span=moves[n.node_id]) for n in swarm.serving if n.node_id in moves)])
 
 
-def _one_more_chain(swarm: Swarm, before: int) -> dict[NodeId, BlockSpan]:
-    """The cheapest single move to a span in use that makes another chain: throughput sees no need where one wide place serves all."""
+def _one_more_chain(swarm: Swarm, before: int) -> list[Move]:
+    """The single move to a span in use that makes another chain and leaves the most throughput, of equals the cheapest: throughput alone
+    sees no need where one wide place serves all."""
     spans = sorted({n.span for n in swarm.serving if n.span is not None})
     found = [
-        (swarm.shape.span_bytes(span), int(node.node_id), {node.node_id: span})
+        move_to(swarm.shape, node, span)
         for node in swarm.serving
         for span in spans
         if span != node.span
         and swarm.shape.span_bytes(span) <= node.memory_bytes
         and _chains_after(swarm, {node.node_id: span}, before) > before
     ]
-    return min(found, key=lambda f: f[:2])[2] if found else {}
+    now = {n.node_id: n.span for n in swarm.serving if n.span is not None}
+
+    def price(move: Move) -> tuple[float, int, int]:
+        flow = swarm_flow(swarm.shape, swarm.serving, now | {move.node_id: move.span})
+        return -flow, move.bytes_, move.node_id
+
+    return [min(found, key=price)] if found else []

@@ -28,7 +28,7 @@ from ostraka_orchestrator.desk import Desk, log
 from ostraka_orchestrator.orders import is_due, is_forgotten, look
 from ostraka_orchestrator.planner import Costs, Ends, NodeProfile, choose_routes, timing, weighed
 from ostraka_orchestrator.queue import RUN_TIMEOUT_S
-from ostraka_orchestrator.roster import connect, profile
+from ostraka_orchestrator.roster import profile
 
 CONNECT_TIMEOUT_S = 2.0
 TOKENS_TIMED = 8  # a shorter answer says too little about a position
@@ -88,7 +88,7 @@ def plan_routes(
 def _routes(
     desk: Desk, job: JobFacts, replicas: int, seed: bytes, nodes: Sequence[NodeProfile], beats: Mapping[int, Heartbeat]
 ) -> list[tuple[Stage, ...]]:
-    placed, links, home = connect(nodes, beats)
+    placed, links, home = desk.ways[job.model_id].connect(nodes, beats)
     placed, links = weighed(placed, links, desk.weights(job.model_id))
     shape, served = desk.shape(job.model_id), desk.board.served()
     return choose_routes(shape, placed, replicas, seed, links, home, served)
@@ -253,7 +253,7 @@ def _replica_done(
 def _record_timing(desk: Desk, model_id: bytes, planned: PlannedReplica, took_s: float) -> None:
     """Seconds a position, beside what plain weights would have said of this route."""
     beats = desk.board.heartbeats()
-    nodes, links, home = connect(serving_nodes(desk, model_id, beats), beats)
+    nodes, links, home = desk.ways[model_id].connect(serving_nodes(desk, model_id, beats), beats)
     index = {int(n.node_id): at for at, n in enumerate(nodes)}
     if all(node_id in index for node_id, *_ in planned.stages):
         costs = Costs(desk.shape(model_id), tuple(nodes), links, Ends(region=home))

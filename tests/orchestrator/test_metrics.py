@@ -52,6 +52,9 @@ def test_prometheus_reads_what_is_so(board):
         assert [task.key for task in Tally(board).running()] == ["run:match:2"]
     Crew(board).beat(Worker("me:1", list(QUEUES), 8))
     make_queue(board.url, board.prefix).send_task("replica", args=["replica:1:0:0", 1, 0, None, 0])
+    board.count_moves(2, 3_000)
+    board.count_moves(1, 500)
+    board.count_moves(0, 0)
     metrics = Metrics(lambda: STATE, board)
     metrics.chain_away.inc()
     with metrics.tick_seconds.time():
@@ -65,6 +68,7 @@ def test_prometheus_reads_what_is_so(board):
     assert samples["ostraka_nodes_registered",] == 2
     assert samples["ostraka_nodes_beating",] == 2
     assert samples["ostraka_nodes_serving",] == 1
+    assert (samples["ostraka_moves_total",], samples["ostraka_moved_bytes_total",]) == (3, 3_500)
     assert samples["ostraka_jobs", "final"] == 2
     assert samples["ostraka_jobs", "open"] == 1
     assert samples["ostraka_tasks_total", "ok", "settle"] == 2

@@ -21,7 +21,7 @@ SETTLE_S, REBALANCE_S = 2.0, 30.0
 
 class Board:
     def __init__(self):
-        self.beats, self.places, self.rows, self.learnt = {}, {}, [], {}
+        self.beats, self.places, self.rows, self.learnt, self.moved = {}, {}, [], {}, (0, 0)
 
     def heartbeats(self):
         return dict(self.beats)
@@ -32,9 +32,12 @@ class Board:
     def set_placement(self, node_id, model, start, stop):
         self.places[int(node_id)] = (model, start, stop)
 
-    def come(self, *ids, span=None, **more):
+    def come(self, *ids, span=None, speed=10.0, **more):
         for i in ids:
-            self.beats[i] = Heartbeat(i, f"h:{i}", 50, 10.0, 0, span=span, **more)
+            self.beats[i] = Heartbeat(i, f"h:{i}", 50, speed, 0, span=span, **more)
+
+    def count_moves(self, moves, size):
+        self.moved = self.moved[0] + moves, self.moved[1] + size
 
     def timings(self, model):
         return self.rows
@@ -153,7 +156,7 @@ def test_by_latency_nodes_measure_their_links_first_but_not_for_ever():
 def settled(desk, placer, count):
     desk.board.come(*range(1, count + 1))
     for now in (0.0, SETTLE_S):
-        placer.look(state(), now)
+        placer.look(state(max(count, 9)), now)
     desk.board.serve()
 
 
@@ -206,6 +209,30 @@ def test_an_orchestrator_that_was_just_started_moves_nobody_before_all_have_had_
     for k in range(1, 3):
         anew.look(state(), 1_000.0 + k * REBALANCE_S)
     assert desk.board.places == before
+
+
+def test_nodes_that_slow_down_are_helped_by_others_though_nobody_came_or_went(desk, placer):
+    settled(desk, placer, 24)
+    placer.look(state(24), REBALANCE_S)
+    before = dict(desk.board.places)
+    for i in [i for i, place in before.items() if place[1] > 0]:
+        desk.board.come(i, span=before[i], speed=0.5)
+    placer.look(state(24), 2 * REBALANCE_S)
+    moving = [i for i, place in desk.board.places.items() if place != before[i]]
+    assert len(moving) == 5
+    assert all(before[i][1] == 0 for i in moving), "fast first halves become second halves"
+    held = {i: set(range(*place[1:])) for i, place in before.items()}
+    fetched = [SHAPE.bytes_[b] for i in moving for b in range(*desk.board.places[i][1:]) if b not in held[i]]
+    assert desk.board.moved == (5, sum(fetched))
+
+
+def test_what_is_measured_a_little_differently_each_time_plans_nothing_anew(desk, placer, monkeypatch):
+    settled(desk, placer, 6)
+    placer.look(state(), REBALANCE_S)
+    monkeypatch.setattr("ostraka_orchestrator.placer.mend", lambda swarm: pytest.fail("nothing has changed"))
+    for i, beat in list(desk.board.beats.items()):
+        desk.board.come(i, span=beat.span, speed=beat.speed * 1.02)
+    placer.look(state(), 2 * REBALANCE_S)
 
 
 def test_weights_are_learnt_from_requests_that_ran(desk, placer):

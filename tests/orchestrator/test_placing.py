@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,16 @@ from hypothesis import strategies as st
 
 from ostraka.types import BlockSpan, NodeId
 from ostraka_orchestrator.placing import Swarm, deal_out, mend
-from ostraka_orchestrator.planner import Links, ModelShape, NodeProfile, split
+from ostraka_orchestrator.planner import (
+    Costs,
+    Links,
+    ModelShape,
+    NodeProfile,
+    most_throughput,
+    split,
+    spread,
+    swarm_flow,
+)
 
 SHAPE = ModelShape(bytes_=(20, *[5] * 8, 20), work=(1, *[5] * 8, 20), out_bytes=(600,) * 10)
 OLD, NEW = b"o" * 32, b"n" * 32
@@ -103,7 +113,7 @@ def chain(first, cut, **more):
 
 
 def test_a_swarm_that_serves_well_is_left_alone():
-    assert mend(Swarm(SHAPE, (*chain(1, 5), *chain(3, 5), *chain(5, 5)))) == {}
+    assert mend(Swarm(SHAPE, (*chain(1, 5), *chain(3, 5), *chain(5, 5)))) == []
 
 
 def test_nodes_left_without_their_other_halves_are_made_a_chain_again():
@@ -111,10 +121,19 @@ def test_nodes_left_without_their_other_halves_are_made_a_chain_again():
     serving = (*chain(1, 5), node(4, span=(5, 10)), node(6, span=(5, 10)))
     swarm = Swarm(SHAPE, serving)
     assert swarm.chains() == 1
-    moves = mend(swarm)
+    moves = {m.node_id: m.span for m in mend(swarm)}
     moved = [replace(n, span=moves.get(n.node_id, n.span)) for n in serving]
     assert Swarm(SHAPE, tuple(moved)).chains() == 2
     assert swarm.chains([n for n in serving if n.node_id not in moves]) >= 1
+
+
+def test_another_chain_is_made_by_the_node_that_throughput_misses_least():
+    serving = (
+        node(1, speed=100.0, span=(0, 5)),
+        *(node(i, speed=s, span=(5, 10)) for i, s in ((2, 100.0), (3, 10.0), (4, 10.0))),
+    )
+    (move,) = mend(Swarm(SHAPE, serving))
+    assert (move.node_id, move.span) == (3, BlockSpan(0, 5))
 
 
 def test_a_move_that_would_cost_a_chain_is_not_made(monkeypatch):
@@ -123,7 +142,24 @@ def test_a_move_that_would_cost_a_chain_is_not_made(monkeypatch):
     from ostraka_orchestrator.planner import Move
 
     monkeypatch.setattr(placing, "rebalance", lambda *_: [Move(NodeId(2), BlockSpan(0, 5), 1)])
-    assert mend(Swarm(SHAPE, serving)) == {}
+    assert mend(Swarm(SHAPE, serving)) == []
+
+
+def test_for_throughput_a_few_unlike_nodes_get_the_exact_pipeline_where_that_carries_more():
+    shape = ModelShape((4,) * 32, (4,) * 32, (64,) * 32)
+    rng = random.Random(0)
+    pool = [node(i + 1, memory=rng.choice([12, 20, 24, 40, 64]), speed=rng.uniform(1, 9)) for i in range(6)]
+    spans = {i: p.span for i, p in deal_out({NEW: Swarm(shape)}, pool, "throughput").items()}
+    chosen = most_throughput(Costs(shape, tuple(pool), Links.none()))
+    exact = 1 / Costs(shape, tuple(pool), Links.none()).slowest(chosen)
+    assert swarm_flow(shape, pool, spans) >= exact * (1 - 1e-9)
+    assert exact > 1.5 * swarm_flow(shape, pool, spread(shape, pool))
+
+
+def test_for_throughput_a_large_swarm_is_spread():
+    pool = [node(i + 1, memory=20 + i, speed=10.0 + i) for i in range(20)]
+    spans = {i: p.span for i, p in deal_out({NEW: Swarm(SHAPE)}, pool, "throughput").items()}
+    assert spans == spread(SHAPE, pool)
 
 
 @pytest.mark.parametrize("mode", ["replicas", "latency", "throughput"])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations, pairwise, permutations
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from ostraka.errors import NoRoute
 from ostraka.types import BlockSpan, NodeId
-from ostraka_orchestrator.planner import ModelShape, NodeProfile, choose_routes, place, split, work_shares
+from ostraka_orchestrator.planner import ModelShape, NodeProfile, choose_routes, jain, place, split, work_shares
 
 SHAPE = ModelShape(bytes_=(28, *[4] * 30, 28), work=(1, *[4] * 30, 28))
 SEED = b"s" * 32
@@ -103,9 +104,32 @@ def test_a_seed_fixes_the_routes_and_another_changes_them():
     assert len({choose_routes(SHAPE, nodes, 1, bytes([i]) * 32)[0][0].node_id for i in range(40)}) > 3
 
 
-def test_a_much_faster_node_is_preferred_whatever_the_seed():
+@pytest.mark.parametrize("served", [None, {}, {1: 10.0, 2: 100.0}])
+def test_a_much_faster_node_is_preferred_whatever_the_seed_while_each_has_had_its_due(served):
     nodes = [node(1, speed=10.0, span=(0, 32)), node(2, speed=100.0, span=(0, 32))]
-    assert all(choose_routes(SHAPE, nodes, 1, bytes([i]) * 32)[0][0].node_id == 2 for i in range(20))
+    routes = [choose_routes(SHAPE, nodes, 1, bytes([i]) * 32, served=served) for i in range(20)]
+    assert {route[0].node_id for (route,) in routes} == {2}
+
+
+def test_a_slow_node_gets_work_too_once_a_fast_one_has_had_more_than_its_due():
+    nodes = [node(1, speed=10.0, span=(0, 32)), node(2, speed=100.0, span=(0, 32))]
+    routes = [choose_routes(SHAPE, nodes, 1, bytes([i]) * 32, served={1: 8.0, 2: 100.0}) for i in range(20)]
+    assert {route[0].node_id for (route,) in routes} == {1}
+
+
+@pytest.mark.parametrize("stakes", [(1,) * 6, (1, 3, 1, 2, 1, 1)])
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_jobs_are_shared_by_speed_and_stake_among_replicas_of_a_span(stakes, replicas):
+    nodes = [
+        replace(node(i, speed=float(speed), span=(0, 32)), stake=float(stake))
+        for i, (speed, stake) in enumerate(zip((1, 1, 2, 4, 8, 16), stakes, strict=True))
+    ]
+    served = dict.fromkeys(range(6), 0.0)
+    for job in range(600):
+        for (stage,) in choose_routes(SHAPE, nodes, replicas, job.to_bytes(32, "big"), served=served):
+            served[stage.node_id] += 1.0
+    assert min(served.values()) > 0
+    assert jain([served[n.node_id] / (n.speed * n.stake) for n in nodes]) >= 0.9
 
 
 def test_one_operator_never_holds_two_replicas():

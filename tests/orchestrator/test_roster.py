@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
+import random
+
 import pytest
 
 from ostraka.types import BlockSpan, NodeId
+from ostraka.wire.messages import MAX_LINKS
+from ostraka_orchestrator import roster
 from ostraka_orchestrator.board import Heartbeat
 from ostraka_orchestrator.planner import Costs, Ends, ModelShape, NodeProfile
-from ostraka_orchestrator.roster import UNKNOWN, connect, fairness, profile, to_probe
+from ostraka_orchestrator.planner.regions import MOST_REGIONS
+from ostraka_orchestrator.roster import UNKNOWN, Ways, connect, fairness, profile, to_probe
 
 
 def beat(i, links=(), **more):
@@ -62,17 +66,80 @@ def test_what_is_said_of_strangers_and_of_oneself_is_passed_over():
     assert links.latency_s[nodes[0].region, nodes[1].region] == UNKNOWN[0]
 
 
-def test_a_large_swarm_is_told_apart_by_region():
-    # 40 nodes in one town and 40 in another, 30 ms away.
-    town = {i: i > 40 for i in range(1, 81)}
-    found = {
-        i: beat(i, [(j, 500 if town[i] == town[j] else 30_000, 10**8) for j in range(1, 81) if j != i]) for i in town
-    }
+def town_of(i):
+    return i % 8
+
+
+def sparse(count, known=MAX_LINKS, false=lambda i: ()):
+    """Eight towns on a circle, 10 to 80 ms between them and 1 ms within; each node has probed so many others, drawn by chance."""
+    rng = random.Random(1)
+
+    def micros(i, j):
+        steps = abs(town_of(i) - town_of(j))
+        return int((1_000 if not steps else 20_000 * min(steps, 8 - steps)) * rng.uniform(0.8, 1.2))
+
+    found = {}
+    for i in range(1, count + 1):
+        peers = [j for j in rng.sample(range(1, count + 1), min(known + 1, count)) if j != i][:known]
+        found[i] = beat(i, [(j, 10 if j in false(i) else micros(i, j), 10**8) for j in peers])
+    return found
+
+
+def test_a_large_swarm_is_told_apart_by_region_though_each_node_knows_few_others():
+    found = sparse(1_000)
     nodes, links, home = connect(profiles(found), found)
-    assert home == 2
-    assert {n.region for n in nodes if not town[n.node_id]} == {0}
-    assert links.latency_s[0, 1] == pytest.approx(0.06)
-    assert np.isfinite(links.latency_s).all()
+    assert home == 8
+    assert len({(n.region, town_of(n.node_id)) for n in nodes}) == 8, "each town is a region and each region a town"
+    region = {town_of(n.node_id): n.region for n in nodes}
+    assert links.latency_s[region[0], region[1]] == pytest.approx(0.04, rel=0.1)
+    assert links.latency_s[region[0], region[0]] == pytest.approx(0.002, rel=0.1)
+
+
+def test_a_swarm_that_is_only_just_large_is_told_apart_too():
+    found = sparse(80)
+    nodes, _, home = connect(profiles(found), found)
+    assert home == 8
+    assert len({(n.region, town_of(n.node_id)) for n in nodes}) == 8
+
+
+def test_nodes_that_lie_about_their_links_join_no_two_regions():
+    found = sparse(1_000, false=lambda i: range(1_001) if i <= 20 else ())
+    nodes, _, home = connect(profiles(found), found)
+    assert home == 8
+    assert len({(n.region, town_of(n.node_id)) for n in nodes if n.node_id > 20}) == 8
+
+
+def test_a_node_that_has_probed_nobody_near_is_put_where_the_distances_are_the_same():
+    found = sparse(400)
+    far = [(j, m, w) for j, m, w in found[8].links if town_of(j) != town_of(8)]
+    found = {i: beat(i, [row for row in b.links if row[0] != 8]) for i, b in found.items()} | {8: beat(8, far)}
+    nodes, _, home = connect(profiles(found), found)
+    assert home == 8
+    assert {n.region for n in nodes if town_of(n.node_id) == town_of(8)} == {nodes[7].region}
+
+
+def test_silent_nodes_share_a_region_of_poor_links_and_the_table_stays_small():
+    found = sparse(1_000, known=0)
+    nodes, links, home = connect(profiles(found), found)
+    assert {n.region for n in nodes} == {0}
+    assert (links.latency_s[0, 0], links.bytes_per_s[0, 0], home) == (*UNKNOWN, 1)
+    scattered = {i: beat(i, [(i % 1_000 + 1, 90_000, 10**6)]) for i in range(1, 1_001)}
+    assert connect(profiles(scattered), scattered)[1].regions <= MOST_REGIONS + 2
+
+
+def test_links_are_worked_out_again_only_when_somebody_says_something_else(monkeypatch):
+    worked_out = []
+    whole = roster._links
+    monkeypatch.setattr(roster, "_links", lambda said: worked_out.append(1) or whole(said))
+    found, ways = sparse(70), Ways()
+    first = ways.connect(profiles(found), found)
+    again = {i: beat(i, list(b.links), busy=3) for i, b in found.items()}
+    nodes, links, _ = ways.connect(profiles(again), again)
+    assert (len(worked_out), nodes[0].load, nodes[0].region) == (1, 3, first[0][0].region)
+    assert links is first[1]
+    again[5] = beat(5, [(6, 1, 1)])
+    ways.connect(profiles(again), again)
+    assert len(worked_out) == 2
 
 
 def test_every_node_is_asked_about_every_other_in_time():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import defaultdict
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +14,7 @@ from ostraka.crypto.keys import new_key
 from ostraka.types import BlockSpan, JobState, NodeStatus
 from ostraka_orchestrator.board import Board, Heartbeat, PlannedReplica
 from ostraka_orchestrator.planner import ModelShape, Weights
+from ostraka_orchestrator.roster import Ways
 from ostraka_orchestrator.rounds import fresh_routes, match_again, replace
 
 MODEL = b"m" * 32
@@ -57,6 +59,7 @@ class Desk:
 
     def __init__(self, url):
         self.board, self.market, self.stake = Board(url, "test"), Market(), False
+        self.ways = defaultdict(Ways)
         self.sender = SimpleNamespace(send=self.market.send, key=KEY, address=KEY.address)
 
     def node(self, node_id):

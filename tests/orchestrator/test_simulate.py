@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from ostraka_orchestrator.cli import register
 from ostraka_orchestrator.simulate import World, simulate
 
-SMALL = World(nodes=60, seconds=200.0, leave_at_s=80.0, positions=128)
+SMALL = World(nodes=60, seconds=200.0, hit_at_s=80.0, positions=128)
 
 
 def test_a_world_repeats_itself():
@@ -37,12 +37,22 @@ def test_nodes_that_leave_are_missed_and_the_rest_goes_on():
 
 
 def test_a_swarm_that_lost_one_end_of_the_model_moves_nodes_there():
-    world = replace(SMALL, leave_share=0.3, leave_by="span", seconds=400.0)
+    world = replace(SMALL, leave_share=0.3, hit_by="span", seconds=400.0)
     moved, frozen = simulate(world), simulate(replace(world, move=False))
     assert moved.moves > 0
     assert moved.moved_bytes > 0
     assert frozen.moves == 0
     assert moved.carries[-1] > 1.3 * frozen.carries[-1]
+
+
+def test_nodes_that_slow_down_are_helped_by_those_that_did_not():
+    world = replace(SMALL, slow_share=0.5, hit_by="span", demand=0.3, seconds=400.0)
+    moved, frozen = simulate(world), simulate(replace(world, move=False))
+    assert frozen.carries[-1] < 0.2 * frozen.carries[0]
+    assert moved.moves > 0
+    assert moved.carries[-1] > 3 * frozen.carries[-1]
+    assert moved.kept(moved.served) > frozen.kept(frozen.served)
+    assert (moved.coverage_breaks, moved.alive[-1]) == (0, 60)
 
 
 def test_newcomers_are_given_blocks():
@@ -62,7 +72,9 @@ def test_a_swarm_too_small_for_the_model_is_refused():
         simulate(replace(SMALL, nodes=1, blocks=100))
 
 
-@pytest.mark.parametrize("bad", [{"nodes": 0}, {"leave_share": 1.0}, {"demand": 0.0}, {"regions": 65}])
+@pytest.mark.parametrize(
+    "bad", [{"nodes": 0}, {"leave_share": 1.0}, {"slow_share": 1.1}, {"demand": 0.0}, {"regions": 65}]
+)
 def test_worlds_that_make_no_sense_are_refused(bad):
     with pytest.raises(ValueError, match=next(iter(bad))):
         World(**bad)

@@ -14,7 +14,7 @@ from ostraka_worker.kernels.probe import pick_kernel
 from ostraka_worker.measure import SAMPLES, Trial
 from ostraka_worker.node import Node
 from ostraka_worker.pace import Pace, usual
-from ostraka_worker.sessions import LEAST_WORK, STEPS_NEEDED, Runner
+from ostraka_worker.sessions import LEAST_WORK, STEPS_KEPT, STEPS_NEEDED, Runner
 
 MANIFEST, _ = tiny_model()
 TRIAL = Pace(1e9, 0.0005)
@@ -89,6 +89,15 @@ def test_few_steps_show_nothing_and_little_work_no_speed():
     assert runner([(0.001, 0.0)] * (STEPS_NEEDED - 1)).shown(TRIAL, 0.0) is None
     shown = runner([(0.001, 0.0002)] * STEPS_NEEDED, work=1).shown(TRIAL, 0.0)
     assert shown == Pace(TRIAL.speed, pytest.approx(0.0002))
+
+
+def test_blocks_that_slow_down_are_soon_said_to_be_slow():
+    work = 4 * LEAST_WORK
+    node = runner([(work / 1e9, 0.0003)] * STEPS_KEPT)
+    node._steps.extend([(20 * work / 1e9, 0.0003)] * STEPS_KEPT)
+    shown = node.shown(TRIAL, 0.0)
+    assert shown is not None
+    assert shown.speed == pytest.approx(1e9 / 20)
 
 
 def test_a_step_that_was_mostly_at_rest_is_not_called_boundlessly_fast():

@@ -8,16 +8,17 @@ Routing: `choose_routes` for jobs, on `Router`. `baselines` has what they are me
 from ostraka_orchestrator.planner.chain import Chain, least_latency
 from ostraka_orchestrator.planner.costs import Costs, Ends, Weights
 from ostraka_orchestrator.planner.links import Links
-from ostraka_orchestrator.planner.paths import Path, Router, jain
-from ostraka_orchestrator.planner.pipeline import most_throughput
+from ostraka_orchestrator.planner.paths import FAIRNESS, Path, Router, jain
+from ostraka_orchestrator.planner.pipeline import most_throughput, states
 from ostraka_orchestrator.planner.place import next_chain, place, split
-from ostraka_orchestrator.planner.rebalance import Move, Patience, rebalance
-from ostraka_orchestrator.planner.route import choose_routes, disjoint_paths, work_shares
+from ostraka_orchestrator.planner.rebalance import Move, Patience, move_to, rebalance
+from ostraka_orchestrator.planner.route import choose_routes, disjoint_paths, draw_paths, work_shares
 from ostraka_orchestrator.planner.shape import ModelShape, NodeProfile
 from ostraka_orchestrator.planner.spread import spread, swarm_flow
 from ostraka_orchestrator.planner.tune import Timing, timing, tune, weighed
 
 __all__ = [
+    "FAIRNESS",
     "Chain",
     "Costs",
     "Ends",
@@ -32,14 +33,17 @@ __all__ = [
     "Weights",
     "choose_routes",
     "disjoint_paths",
+    "draw_paths",
     "jain",
     "least_latency",
     "most_throughput",
+    "move_to",
     "next_chain",
     "place",
     "rebalance",
     "split",
     "spread",
+    "states",
     "swarm_flow",
     "timing",
     "tune",

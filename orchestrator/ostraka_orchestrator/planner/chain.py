@@ -14,12 +14,11 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import count, pairwise
+from itertools import count
 from math import inf
 
 import numpy as np
 
-from ostraka.types import BlockSpan, NodeId
 from ostraka_orchestrator.planner.beam import Beam
 from ostraka_orchestrator.planner.costs import Assignment, Costs
 from ostraka_orchestrator.planner.links import Floats
@@ -35,11 +34,6 @@ class Chain:
     chosen: Assignment
     seconds: float
     bound: float
-
-    def spans(self, costs: Costs) -> list[tuple[NodeId, BlockSpan]]:
-        """In the order of the blocks; a node that is met again stands there again."""
-        starts = [b for b, n in enumerate(self.chosen) if not b or self.chosen[b - 1] != n] + [len(self.chosen)]
-        return [(costs.nodes[self.chosen[a]].node_id, BlockSpan(a, b)) for a, b in pairwise(starts)]
 
 
 def rest_costs(costs: Costs) -> Floats:

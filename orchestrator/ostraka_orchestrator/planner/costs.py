@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from math import inf
 
 import numpy as np
 import numpy.typing as npt
 
+from ostraka.types import BlockSpan, NodeId
 from ostraka_orchestrator.planner.links import Floats, Links
 from ostraka_orchestrator.planner.shape import ModelShape, NodeProfile
 
@@ -114,6 +116,11 @@ class Costs:
             stage += self.shape.work[block] * float(self.slow[node])
             worst = max(worst, stage)
         return worst
+
+    def runs(self, chosen: Sequence[int]) -> list[tuple[NodeId, BlockSpan]]:
+        """Unbroken spans in the order of the blocks; a node that is met again stands there again."""
+        starts = [b for b, n in enumerate(chosen) if not b or chosen[b - 1] != n] + [len(chosen)]
+        return [(self.nodes[chosen[a]].node_id, BlockSpan(a, b)) for a, b in pairwise(starts)]
 
     def fits(self, chosen: Sequence[int], whole: bool) -> bool:
         """Memory is kept; `whole`: each node serves one unbroken span."""

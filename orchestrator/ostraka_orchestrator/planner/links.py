@@ -6,13 +6,13 @@ regions; where every pair matters, each node is a region of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,33 +43,27 @@ class Links:
         return Links(np.zeros((regions, regions)), np.full((regions, regions), np.inf))
 
     @staticmethod
-    def probed(regions: int, probes: Iterable[tuple[int, int, float, float]], unknown: tuple[float, float]) -> Links:
-        """From measurements (from region, to region, latency_s, bytes_per_s); medians, since single probes lie. Where only the way back
-        was measured, it stands for the way there.
+    def probed(regions: int, probes: Floats, unknown: tuple[float, float]) -> Links:
+        """From measurements, rows (from region, to region, latency_s, bytes_per_s); medians, since single probes lie.
+
+        Where only the way back was measured, it stands for the way there.
 
         `unknown` (latency, bandwidth) stands where nothing was measured: choose it poor, so that nobody gains by staying silent.
         """
-        found: dict[tuple[int, int], list[tuple[float, float]]] = {}
-        for a, b, latency, bandwidth in probes:
-            found.setdefault((a, b), []).append((latency, bandwidth))
-        latency_s = np.full((regions, regions), unknown[0])
-        bytes_per_s = np.full((regions, regions), unknown[1])
-        for (a, b), rows in found.items():
-            middle = np.median([r[0] for r in rows]), np.median([r[1] for r in rows])
-            latency_s[a, b], bytes_per_s[a, b] = middle
-            if (b, a) not in found:
-                latency_s[b, a], bytes_per_s[b, a] = middle
-        return Links(latency_s, bytes_per_s)
+        key = probes[:, 0].astype(np.int64) * regions + probes[:, 1].astype(np.int64)
+        tables = []
+        for column, poor in zip((2, 3), unknown, strict=True):
+            found, middle = medians(key, probes[:, column])
+            table = np.full((regions, regions), np.nan)
+            table[found // regions, found % regions] = middle
+            table = np.where(np.isnan(table), table.T, table)
+            tables.append(np.where(np.isnan(table), poor, table))
+        return Links(*tables)
 
 
-def regions_of(latency_s: Sequence[Sequence[float]] | Floats, near_s: float) -> list[int]:
-    """Numbers nodes by region: a node joins the first region whose founder is within `near_s`, else founds one."""
-    table = np.asarray(latency_s)
-    founders: list[int] = []
-    regions = []
-    for node in range(len(table)):
-        near = [r for r, founder in enumerate(founders) if table[node, founder] <= near_s]
-        if not near:
-            founders.append(node)
-        regions.append(near[0] if near else len(founders) - 1)
-    return regions
+def medians(keys: Ints, values: Floats) -> tuple[Ints, Floats]:
+    """The keys that there are, and the median of the values of each."""
+    order = np.lexsort((values, keys))
+    found, first, count = np.unique(keys[order], return_index=True, return_counts=True)
+    low, high = (values[order[first + middle]] for middle in ((count - 1) // 2, count // 2))
+    return found, (low + high) / 2

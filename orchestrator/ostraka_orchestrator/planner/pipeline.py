@@ -19,14 +19,19 @@ MAX_STATES = 200_000  # counts of used nodes by kind
 State = tuple[tuple[int, ...], int]  # how many of each kind are used, and the last one's kind
 
 
-def most_throughput(costs: Costs, enough: float = inf) -> Assignment | None:
-    """The assignment whose slowest stage or link is least; None where memory does not suffice, or none beats `enough` seconds.
+def states(costs: Costs) -> int:
+    """How many sets of nodes the search tells apart; its time grows with them, with the kinds, and with the square of the blocks."""
+    return prod(len(k) + 1 for k in _kinds(costs))
+
+
+def most_throughput(costs: Costs) -> Assignment | None:
+    """The assignment whose slowest stage or link is least; None where memory does not suffice.
 
     Raises `ValueError` for swarms of so many kinds that the search would not end: place those with `spread`.
     """
+    if (count := states(costs)) > MAX_STATES:
+        raise ValueError(f"pipeline: {count} sets of nodes; the limit is {MAX_STATES}")
     kinds = _kinds(costs)
-    if (states := prod(len(k) + 1 for k in kinds)) > MAX_STATES:
-        raise ValueError(f"pipeline: {states} sets of nodes; the limit is {MAX_STATES}")
     blocks, sizes = costs.shape.blocks, costs.shape.bytes_
     work = np.concatenate([[0], np.cumsum(costs.shape.work)])
     held = np.concatenate([[0], np.cumsum(sizes)])
@@ -36,7 +41,7 @@ def most_throughput(costs: Costs, enough: float = inf) -> Assignment | None:
     slow = [float(costs.slow[m]) for m in members]
     room = [int(costs.memory[m]) for m in members]
     region = [int(costs.region[m]) for m in members]
-    goal = enough
+    goal = inf
 
     def grow(start: int, state: State | None, value: float, kind: int, used: tuple[int, ...]) -> None:
         nonlocal goal

@@ -56,7 +56,9 @@ def rebalance(
     waiting = [n for n in nodes if n.span is None]
     coming = [n for n in (*nodes, *loading) if n.span is not None]
     after = _newcomers(shape, coming, waiting) if coming else spread(shape, waiting)
-    moves = [_move(shape, n, after[n.node_id]) for n in waiting if n.node_id in after]
+    moves = [move_to(shape, n, after[n.node_id]) for n in waiting if n.node_id in after]
+    if not patience.hysteresis:
+        return moves  # whatever the swarm carries is enough
     everyone = [*nodes, *loading]
     spans = {n.node_id: _of(n) for n in coming} | after
     now = swarm_flow(shape, everyone, spans)
@@ -70,10 +72,11 @@ def rebalance(
         better, gained = fresh, best
     if gained <= now * (1 + patience.least_gain):
         return moves
-    return [_move(shape, n, better[n.node_id]) for n in nodes if n.node_id in better and better[n.node_id] != n.span]
+    return [move_to(shape, n, better[n.node_id]) for n in nodes if n.node_id in better and better[n.node_id] != n.span]
 
 
-def _move(shape: ModelShape, node: NodeProfile, span: BlockSpan) -> Move:
+def move_to(shape: ModelShape, node: NodeProfile, span: BlockSpan) -> Move:
+    """With what the node has to fetch for it: blocks that it does not serve already."""
     old = node.span
     held = range(old.start, old.stop) if old else range(0)
     return Move(node.node_id, span, sum(shape.bytes_[b] for b in range(span.start, span.stop) if b not in held))

@@ -8,9 +8,10 @@ after the other from the nodes left; when that paints itself into a corner, othe
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from ostraka.errors import NoRoute
 from ostraka.types import BlockSpan, NodeId, Stage
@@ -50,34 +51,62 @@ def choose_routes(
     serving = tuple(n for n in nodes if n.span is not None)
     router = Router(shape, serving, links or Links.none(1 + max((n.region for n in serving), default=0)))
     work = None if served is None else np.array([served.get(n.node_id, 0.0) for n in serving])
+    return [_stages(router, path) for path in draw_paths(router, replicas, seed, region, served=work)]
+
+
+def draw_paths(
+    router: Router,
+    replicas: int,
+    seed: bytes,
+    region: int = 0,
+    *,
+    served: Floats | None = None,
+    load: Floats | None = None,
+    without: Collection[int] = (),
+) -> list[Path]:
+    """R paths without a common operator, the fastest first; arguments as of `Router.path`. Raises `NoRoute`."""
     most = 0
     for draw in range(DRAWS):
-        stretch = np.array([1 + SPREAD * _unit(seed, draw, n.node_id) for n in serving])
-        paths = disjoint_paths(router, replicas, region, work, stretch)
+        stretch = 1 + SPREAD * _units(seed, draw, router.ids)
+        paths = disjoint_paths(router, replicas, region, served=served, load=load, stretch=stretch, without=without)
         if len(paths) == replicas:
-            return [_stages(router, path) for path in sorted(paths, key=lambda p: p.seconds)]
+            return sorted(paths, key=lambda p: p.seconds)
         most = max(most, len(paths))
+        if not paths:
+            break  # another draw finds none either
     raise NoRoute(
-        f"replicas: {replicas} disjoint routes over {shape.blocks} blocks are wanted, "
-        f"the {len(serving)} nodes that serve them form {most}; ask for fewer replicas or wait for more nodes"
+        f"replicas: {replicas} disjoint routes over {router.shape.blocks} blocks are wanted, "
+        f"the {len(router.nodes)} nodes that serve them form {most}; ask for fewer replicas or wait for more nodes"
     )
 
 
-def _unit(seed: bytes, draw: int, node_id: NodeId) -> float:
-    """A number in [0, 1) that seed, draw and node fix."""
-    digest = hashlib.sha256(seed + draw.to_bytes(4, "big") + node_id.to_bytes(8, "big")).digest()
-    return int.from_bytes(digest[:6], "big") / 2**48
+def _units(seed: bytes, draw: int, node_ids: npt.NDArray[np.uint64]) -> Floats:
+    """Numbers in [0, 1) that seed, draw and node fix, whoever else there is: a hash of both, mixed with the node (splitmix64)."""
+    key = int.from_bytes(hashlib.sha256(seed + draw.to_bytes(4, "big")).digest()[:8], "big")
+    mixed = (node_ids + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(key)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    units: Floats = (mixed ^ (mixed >> np.uint64(31))) / 2.0**64
+    return units
 
 
 def disjoint_paths(
-    router: Router, replicas: int, region: int = 0, served: Floats | None = None, stretch: Floats | None = None
+    router: Router,
+    replicas: int,
+    region: int = 0,
+    *,
+    served: Floats | None = None,
+    load: Floats | None = None,
+    stretch: Floats | None = None,
+    without: Collection[int] = (),
 ) -> list[Path]:
     """At most so many paths without a common operator, the best first. Greedy, so now and then one fewer than there are."""
     paths: list[Path] = []
     used: set[str] = set()
     while len(paths) < replicas:
-        without = [i for i, n in enumerate(router.nodes) if n.operator in used]
-        path = router.path(region, served=served, stretch=stretch, without=without)
+        if used:
+            without = [*without, *(i for i, n in enumerate(router.nodes) if n.operator in used)]
+        path = router.path(region, served=served, load=load, stretch=stretch, without=without)
         if path is None:
             break
         paths.append(path)

@@ -1,4 +1,4 @@
-"""A swarm on paper: thousands of nodes with churn, regions and unlike speeds, served by the planner that production runs.
+"""A swarm on paper: thousands of nodes with churn, regions and unlike speeds. docs/simulate.md says what it shares with production.
 
 `World` says what there is, `simulate` what happens, `Report` what came of it; `plot` draws it. No clock, no sockets: the same world gives
 the same report.

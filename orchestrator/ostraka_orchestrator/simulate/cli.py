@@ -10,9 +10,10 @@ from typing import Annotated
 import typer
 
 from ostraka.errors import UsageError
+from ostraka_orchestrator.planner import FAIRNESS
 
 
-class LeaveBy(StrEnum):
+class HitBy(StrEnum):
     chance = "chance"
     region = "region"
     span = "span"
@@ -27,16 +28,18 @@ def simulate(
     positions: Annotated[int, typer.Option(help="Positions of a request.")] = 128,
     life: Annotated[float, typer.Option(help="Mean life of a node in seconds; 0: no churn.")] = 0.0,
     leave: Annotated[float, typer.Option(help="Share of the nodes that leave at once.")] = 0.0,
-    leave_at: Annotated[float, typer.Option(help="When they do.")] = 200.0,
-    leave_by: Annotated[LeaveBy, typer.Option(help="Which ones leave.")] = LeaveBy.chance,
-    fairness: Annotated[float, typer.Option(help="How hard work is evened out by speed × stake; 0: not.")] = 64.0,
+    slow: Annotated[float, typer.Option(help="Share of the nodes that slow down at once.")] = 0.0,
+    slow_by: Annotated[float, typer.Option(help="How many times slower they become.")] = 20.0,
+    hit_at: Annotated[float, typer.Option(help="When nodes leave or slow down.")] = 200.0,
+    hit_by: Annotated[HitBy, typer.Option(help="Which ones do.")] = HitBy.chance,
+    fairness: Annotated[float, typer.Option(help="How hard work is evened out by speed × stake; 0: not.")] = FAIRNESS,
     move: Annotated[bool, typer.Option(help="Whether nodes are placed again.")] = True,
     seed: Annotated[int, typer.Option(help="The same seed gives the same swarm.")] = 1,
     png: Annotated[Path | None, typer.Option(help="Write a picture here.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a page with pictures and numbers here.")] = None,
     json_: Annotated[Path | None, typer.Option("--json", help="Write numbers and series here.")] = None,
 ) -> None:
-    """Run a swarm on paper, with the planner of production."""
+    """Run a swarm on paper: places, moves and routes as in production."""
     from dataclasses import asdict
 
     from ostraka_orchestrator.simulate import World
@@ -53,8 +56,10 @@ def simulate(
             positions=positions,
             life_s=life,
             leave_share=leave,
-            leave_at_s=leave_at,
-            leave_by=leave_by.value,
+            slow_share=slow,
+            slow_by=slow_by,
+            hit_at_s=hit_at,
+            hit_by=hit_by.value,
             fairness=fairness,
             move=move,
             seed=seed,

@@ -1,4 +1,7 @@
-"""Discrete events: requests, nodes that come, load, move and go. Placement, rebalancing and routes are the planner's.
+"""Discrete events: requests, nodes that come, load, move, slow down and go. Places, moves and routes are production's
+(`deal_out`, `rebalance`, `draw_paths`); when they are asked for is this file's.
+
+Not so is what production's `mend` has beside `rebalance`: it counts disjoint chains, of which requests of one replica need no second.
 
 A request waits its turn on each node of its route, then has the node to itself: a node is a queue that is known by the time at which it
 will be free. If the node dies first, the request begins anew once that is noticed. A node that is to move takes no more requests, ends
@@ -10,19 +13,22 @@ from __future__ import annotations
 import heapq
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import count
 from math import exp, inf
 
 import numpy as np
 
+from ostraka.errors import NoRoute
 from ostraka.types import BlockSpan, NodeId
-from ostraka_orchestrator.planner import NodeProfile, Router, jain, rebalance, spread, swarm_flow
+from ostraka_orchestrator.placing import Place, Swarm, deal_out
+from ostraka_orchestrator.planner import Move, NodeProfile, Router, draw_paths, jain, move_to, rebalance, swarm_flow
 from ostraka_orchestrator.planner.flow import covered, greatest_flow, pipes
 from ostraka_orchestrator.simulate.report import Report
 from ostraka_orchestrator.simulate.world import World
 
+MODEL = b"model"
 RETRY_S = 2.0  # a request that finds no chain comes back after so long
 
 
@@ -64,6 +70,7 @@ class _Run:
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._serial = count()
         self._number = count(1)
+        self._draws = count()  # each route's seed
         self.shape, self.links = world.shape, world.links()
         self._spans: Counter[tuple[int, int]] = Counter()  # how many serve each span
         self._covered = False
@@ -78,7 +85,7 @@ class _Run:
     def run(self) -> Report:
         world, report = self.world, self.report
         first = [world.node(next(self._number), self._rng) for _ in range(world.nodes)]
-        spans = spread(self.shape, first)
+        spans = _spans(deal_out({MODEL: Swarm(self.shape)}, first, "throughput", self.links))
         report.offered = world.demand * swarm_flow(self.shape, first, spans)
         for profile in first:
             self.nodes[profile.node_id] = _Node(profile, 0.0)
@@ -98,9 +105,9 @@ class _Run:
         self._next_request()
         self.at(world.sample_s, self._sample)
         self.at(world.plan_every_s, self._plan)
-        if world.leave_share:
-            self.report.left_at_s = world.leave_at_s
-            self.at(world.leave_at_s, self._leave_many)
+        if world.leave_share or world.slow_share:
+            self.report.hit_at_s = world.hit_at_s
+            self.at(world.hit_at_s, self._hit)
         if world.life_s:
             for key in list(self.nodes):
                 self._live(key)
@@ -126,15 +133,21 @@ class _Run:
             self._stop(key)
             node.died_s, node.target = self.now, None
 
-    def _leave_many(self) -> None:
+    def _hit(self) -> None:
+        """Some nodes leave, and some of the others slow down."""
         alive = sorted(k for k, n in self.nodes.items() if n.died_s == inf)
         self._rng.shuffle(alive)
-        if self.world.leave_by == "region":
+        if self.world.hit_by == "region":
             alive.sort(key=lambda k: self.nodes[k].profile.region)
-        elif self.world.leave_by == "span":
+        elif self.world.hit_by == "span":
             alive.sort(key=lambda k: -span.start if (span := self.nodes[k].profile.span) else 0)
-        for key in alive[: round(self.world.leave_share * len(alive))]:
+        leave, slow = (round(share * len(alive)) for share in (self.world.leave_share, self.world.slow_share))
+        for key in alive[:leave]:
             self._leave(key)
+        for key in alive[leave : leave + slow]:
+            node = self.nodes[key]
+            node.profile = replace(node.profile, speed=node.profile.speed / self.world.slow_by)
+        self._router = None
 
     def _serve(self, key: int, span: BlockSpan) -> None:
         node = self.nodes[key]
@@ -164,7 +177,7 @@ class _Run:
         alive = [(k, n) for k, n in self.nodes.items() if n.died_s == inf]
         settled = [n.profile for _, n in alive if n.target is None]
         loading = [replace(n.profile, span=n.target) for _, n in alive if n.target is not None]
-        for move in rebalance(self.shape, settled, world.patience, loading):
+        for move in self._moves(settled, loading):
             node = self.nodes[move.node_id]
             if node.profile.span is None:
                 report.placed_newcomers += 1
@@ -176,6 +189,18 @@ class _Run:
             node.target = move.span
             ready = max(self.now + move.bytes_ / world.download, node.free_s)
             self.at(ready, lambda key=move.node_id, span=move.span: self._loaded(key, span))  # type: ignore[misc]
+
+    def _moves(self, settled: list[NodeProfile], loading: list[NodeProfile]) -> list[Move]:
+        """Places for newcomers, and moves of those who serve."""
+        serving, waiting = ([n for n in settled if (n.span is None) == new] for new in (False, True))
+        swarm = Swarm(self.shape, tuple(serving), tuple(loading))
+        spans = _spans(deal_out({MODEL: swarm}, waiting, "throughput", self.links)) if waiting else {}
+        placed = [n for n in waiting if n.node_id in spans]
+        loading = [*loading, *(replace(n, span=spans[n.node_id]) for n in placed)]
+        return [
+            *(move_to(self.shape, n, spans[n.node_id]) for n in placed),
+            *rebalance(self.shape, serving, self.world.patience, loading),
+        ]
 
     def _loaded(self, key: NodeId, span: BlockSpan) -> None:
         if self.nodes[key].died_s == inf and self.nodes[key].target == span:
@@ -207,8 +232,10 @@ class _Run:
     def _route(self, request: _Request) -> None:
         router = self._routing()
         load = np.maximum(self._free - self.now, 0.0) / self._each
-        path = router.path(request.region, served=self._recent, load=load, without=self._away)
-        if path is None:
+        draw = next(self._draws).to_bytes(32, "big")
+        try:
+            (path,) = draw_paths(router, 1, draw, request.region, served=self._recent, load=load, without=self._away)
+        except NoRoute:
             self.report.refused += 1
             self.at(self.now + RETRY_S, lambda: self._route(request))
             return
@@ -281,6 +308,10 @@ class _Run:
         """Fairness: work for speed × stake × time, among nodes that served through at least the second half."""
         long = [n for n in self.nodes.values() if n.died_s == inf and n.profile.span and n.served_s <= self.now / 2]
         self.report.jain = jain([n.done / (n.profile.speed * n.profile.stake * (self.now - n.born_s)) for n in long])
+
+
+def _spans(places: Mapping[NodeId, Place]) -> dict[NodeId, BlockSpan]:
+    return {node_id: place.span for node_id, place in places.items()}
 
 
 def simulate(world: World) -> Report:

@@ -28,7 +28,7 @@ class Report:
     coverage_breaks: int = 0
     jain: float = 1.0
     offered: float = 0.0
-    left_at_s: float = 0.0
+    hit_at_s: float = 0.0  # when nodes left or slowed down
 
     def summary(self) -> dict[str, Any]:
         """Single numbers only."""
@@ -36,27 +36,27 @@ class Report:
         found["latency_p50_s"], found["latency_p95_s"] = (
             (round(float(np.percentile(self.latency_s, q)), 3) for q in (50, 95)) if self.latency_s else (0.0, 0.0)
         )
-        if self.left_at_s:
+        if self.hit_at_s:
             found["throughput_kept"] = round(self.kept(self.served), 4)
             found["capacity_kept"] = round(self.kept(self.carries), 4)
             found["recover_s"] = self.recover_s()
         return found
 
     def kept(self, series: list[float]) -> float:
-        """The mean of the last quarter over the mean before nodes left (the first samples, while queues fill, left out)."""
+        """The mean of the last quarter over the mean before the swarm was hit (the first samples, while queues fill, left out)."""
         times = np.array(self.time_s)
-        before = (times < self.left_at_s) & (times > self.left_at_s / 3)
-        after = times > times[-1] - (times[-1] - self.left_at_s) / 2
+        before = (times < self.hit_at_s) & (times > self.hit_at_s / 3)
+        after = times > times[-1] - (times[-1] - self.hit_at_s) / 2
         return float(np.mean(np.array(series)[after]) / max(np.mean(np.array(series)[before]), 1e-12))
 
     def recover_s(self) -> float:
-        """Seconds from the leave until requests get 95 % of what they got before, for good three samples long; -1 if never."""
+        """Seconds from then until requests get 95 % of what they got before, for good three samples long; -1 if never."""
         times, served = np.array(self.time_s), np.array(self.served)
-        before = served[(times < self.left_at_s) & (times > self.left_at_s / 3)].mean()
+        before = served[(times < self.hit_at_s) & (times > self.hit_at_s / 3)].mean()
         good = served >= 0.95 * before
         for at in range(len(times) - 2):
-            if times[at] > self.left_at_s and good[at : at + 3].mean() > 0.99:
+            if times[at] > self.hit_at_s and good[at : at + 3].mean() > 0.99:
                 # A sample covers the time before it: the first good one counts from its beginning.
                 previous = times[at - 1] if at else 0.0
-                return round(float(max(previous - self.left_at_s, 0.0)), 1)
+                return round(float(max(previous - self.hit_at_s, 0.0)), 1)
         return -1.0

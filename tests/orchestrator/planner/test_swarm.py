@@ -142,7 +142,7 @@ def test_a_path_is_the_best_of_all_chains(seed):
 
 
 def shares(nodes, requests, links=None):
-    router = Router(SHAPE, tuple(nodes), links or Links.none(), fairness=64.0)
+    router = Router(SHAPE, tuple(nodes), links or Links.none())
     served = np.zeros(len(nodes))
     for _ in range(requests):
         path = router.path(served=served)
