@@ -30,20 +30,19 @@ def test_a_second_network_on_the_first_ones_redis_answers_its_own_first_job(tmp_
             )
         )
 
-    def first_job(running, prompt):
+    def first_job(running):
+        """Nothing but their chains tells the two apart: same contracts' addresses, same number, same question."""
         with Client(running.profile) as client:
-            answer = client.generate("tiny", prompt, replicas=1, max_tokens=4, chat=False)
+            answer = client.generate("tiny", "one two three", replicas=1, max_tokens=4, chat=False, deadline_s=60)
             answer.result()
             assert answer.job_id == 1
             assert client.market.job(JobId(1)).state is JobState.FINAL
-            return list(answer.tokens)
+            return client.market.deployment.contracts, [event["type"] for event in client.orchestrator.job(1)["events"]]
 
     with network("first") as running:
-        before = first_job(running, "a")
+        before = first_job(running)
     shutil.copytree(tmp_path / "first" / "queue", tmp_path / "second" / "queue")
     with network("second") as running:
-        after = first_job(running, "one two three")
-        again = running.run_cli("orchestrator", "status", "--json")
-    assert len(before) == len(after) == 4
-    assert before != after, "another question has another answer"
-    assert '"final": 1' in again
+        after = first_job(running)
+    assert before == after
+    assert after[1] == ["matched", *["token"] * 4, "committed"], "nothing of the first one's is shown"

@@ -1,6 +1,6 @@
 """Breaks the contracts on purpose, one small change at a time, and sees whether the tests notice: `make mutate`.
 
-    python tools/contracts/mutate.py [--count 80] [--jobs 1] [--seed 1] [--only StakeVault]
+    python tools/contracts/mutate.py [--count 80] [--jobs 1] [--seed 1] [--only StakeVault] [--trust]
     python tools/contracts/mutate.py --again       only survivors and undecided of the last report, after a test was added
 
 Writes contracts/mutation-report.json: `asked`, how many were asked for; `mutants`, how many were decided; `killed_share` of those;
@@ -28,6 +28,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Lock
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -330,6 +331,9 @@ def main() -> None:
     arguments.add_argument("--jobs", type=int, default=1)
     arguments.add_argument("--seed", type=int, default=1)
     arguments.add_argument("--only", default="", help="files whose name has this in it; writes no report")
+    arguments.add_argument(
+        "--trust", action="store_true", help="the tests have just passed: begin with the first mutant"
+    )
     arguments.add_argument("--again", action="store_true", help="only the survivors of the last report")
     given = arguments.parse_args()
     reasons: dict[str, str] = tomllib.loads(REASONS.read_text())["reasons"] if REASONS.exists() else {}
@@ -343,13 +347,17 @@ def main() -> None:
     benches: SimpleQueue[Bench] = SimpleQueue()
     for number in range(given.jobs):
         bench = Bench(number)
-        if not number and (end := bench.test(meets(mutants), BASELINE_TIMEOUT_S)) != PASSED:
+        if not (number or given.trust) and (end := bench.test(meets(mutants), BASELINE_TIMEOUT_S)) != PASSED:
             sys.exit(f"mutate: without any mutant the tests {end}; see {bench.log}")
         benches.put(bench)
     results: list[tuple[Mutant, str]] = []
+    told = Lock()
 
     def count() -> int:
         return sum(1 for _, end in results if end in (KILLED, SURVIVED))
+
+    def report() -> dict[str, Any]:
+        return report_of(results, last.get("asked", last["mutants"]) if last else given.count, reasons, last)
 
     def try_(mutant: Mutant) -> None:
         if not last and count() >= given.count:
@@ -359,19 +367,22 @@ def main() -> None:
             end = bench.try_(mutant)
         finally:
             benches.put(bench)
-        results.append((mutant, end))
-        print(f"[{count()}/{len(mutants) if last else given.count}] {end:9} {mutant.name}", flush=True)
+        with told:
+            results.append((mutant, end))
+            print(f"[{count()}/{len(mutants) if last else given.count}] {end:9} {mutant.name}", flush=True)
+            if not given.only and not last:  # so that whoever breaks it off has what was found so far
+                REPORT.write_text(json.dumps(report(), indent=1, ensure_ascii=False) + "\n")
 
     with ThreadPoolExecutor(given.jobs) as pool:
         list(pool.map(try_, mutants))
 
-    report = report_of(results, last.get("asked", last["mutants"]) if last else given.count, reasons, last)
-    print(json.dumps(report, indent=1, ensure_ascii=False))
+    found = report()
+    print(json.dumps(found, indent=1, ensure_ascii=False))
     if not given.only:
-        REPORT.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
-    if report["killed_share"] < 0.9:
+        REPORT.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    if found["killed_share"] < 0.9:
         sys.exit("mutate: less than nine in ten were noticed")
-    if len(report["undecided"]) * 10 > report["mutants"]:
+    if len(found["undecided"]) * 10 > found["mutants"]:
         sys.exit("mutate: more than one in ten undecided; the machine is too slow, or something is wrong with it")
 
 
