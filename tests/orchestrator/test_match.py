@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,7 @@ from ostraka.errors import NoRoute
 from ostraka.types import NodeStatus
 from ostraka_orchestrator.board import Board, Heartbeat
 from ostraka_orchestrator.planner import ModelShape, Weights
+from ostraka_orchestrator.roster import Ways
 from ostraka_orchestrator.work import plan_routes, serving_nodes
 
 MODEL = b"m" * 32
@@ -26,6 +28,7 @@ def beat(node_id: int, **changes) -> Heartbeat:
 def desk(clean_queue_url):
     return SimpleNamespace(
         board=Board(clean_queue_url, "test"),
+        ways=defaultdict(Ways),
         shape=lambda model_id: SHAPE,
         weights=lambda model_id: Weights(),
         node=lambda node_id: SimpleNamespace(status=NodeStatus.ACTIVE, operator=f"operator{node_id}"),
