@@ -11,12 +11,12 @@ import pytest
 from tests.sdk.model.test_manifest import example
 
 from ostraka.chain import Market, Sender, connect
-from ostraka.chain.accounts import register_node
+from ostraka.chain.accounts import register_node, stake
 from ostraka.chain.deploy import deploy
 from ostraka.client.possession import answer, challenge, see_through
 from ostraka.crypto.keys import derive_key, new_key
 from ostraka.devnet.spec import DEPLOYER, FIRST_OPERATOR, FIRST_SIGNER, MNEMONIC, ORCHESTRATOR, REQUESTER
-from ostraka.errors import HashMismatch, InsufficientFunds, StoreUnavailable, UsageError
+from ostraka.errors import HashMismatch, InsufficientFunds, StakeTooLow, StoreUnavailable, UsageError
 from ostraka.model import chunk_root, dump_manifest, shard_root
 from ostraka.params import preset
 from ostraka.store import LocalStore
@@ -183,3 +183,29 @@ def test_a_node_that_keeps_nothing_is_slashed_by_whoever_sees_it_through(web3, m
     assert market.node(NodeId(node[0])).status is NodeStatus.JAILED
     assert market.span(node[0], model[1]) is None
     assert market.bonds_owed(challenger.address) == market.challenge_bond() + 15 * OSTR
+
+
+def test_a_claim_that_was_ended_is_made_again_once_the_stake_suffices(web3, market, store):
+    model_id = publish(web3, market, store).digest
+    operator, signer = sender(web3, FIRST_OPERATOR + 1), sender(web3, FIRST_SIGNER + 1)
+    minimum = market.minimum_stake(model_id)
+    sender(web3, DEPLOYER).send(market.transfer(operator.address, 2 * minimum))
+    node_id, _ = register_node(market, operator, signer.key, "host:2", minimum)
+    signer.send(market.claim(node_id, model_id, WHOLE))
+    service = SimpleNamespace(market=market, node_id=node_id, sender=signer)
+    service.claim = lambda *wanted: Service.claim(service, *wanted)
+
+    operator.send(market.request_unstake(1))
+    sender(web3, REQUESTER).send(market.drop(node_id, model_id))
+    with pytest.raises(StakeTooLow, match="this model asks for"):
+        Service.claim_again(service, model_id, WHOLE)
+    assert market.span(node_id, model_id) is None
+    stake(market, operator, minimum)
+    for _ in range(2):
+        Service.claim_again(service, model_id, WHOLE)
+        assert market.span(node_id, model_id) == WHOLE
+
+    signer.send(market.release(node_id, model_id))
+    operator.send(market.drain(node_id))
+    Service.claim_again(service, model_id, WHOLE)
+    assert market.span(node_id, model_id) is None, "a node that drains claims nothing"

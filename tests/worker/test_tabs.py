@@ -25,7 +25,7 @@ from ostraka.errors import (
     PeerFault,
     UsageError,
 )
-from ostraka.types import Address, NodeId
+from ostraka.types import Address, NodeId, NodeStatus
 from ostraka.wire.grpc_transport import BlockingPeer, serve
 from ostraka.wire.job_input import JobInput
 from ostraka.wire.messages import Answered, Ask, Bill, Pay, Token, pack_wei, unpack_wei
@@ -60,6 +60,7 @@ class Deposits:
 
     def __init__(self):
         self.available, self.done, self.signers = 100 * PRICE, {}, set()
+        self.standing = NodeStatus.ACTIVE
 
     def deposit(self, payer, receiver):
         assert receiver == OPERATOR.address
@@ -118,7 +119,7 @@ async def shop(tmp_path, start=0, takes_vouchers=True):
     node = Node(identity, market, records, Lead(identity, market, FakeSender(market, key), records), Fault.parse(""))
     node.serve_stage(Stage(MANIFEST, start, BLOCKS, FILES.__getitem__, KERNEL), MODEL)
     till = Till(tmp_path / "vouchers", chain, Address(OPERATOR.address)) if takes_vouchers else None
-    tabs = Tabs(node, till, lambda model: PRICE)
+    tabs = Tabs(node, till, lambda model: PRICE, lambda: chain.standing)
     server, port = await serve("127.0.0.1", 0, tabs.unary, tabs.streaming)
     try:
         yield Shop(node, tabs, till, chain, f"127.0.0.1:{port}", tmp_path / "vouchers")
@@ -386,6 +387,15 @@ def test_a_payer_that_hangs_up_frees_the_node(tmp_path):
         assert (shop.node.busy, shop.tabs._open) == (0, {})
         # What it had is not credit; the step that its hanging up cut off may be.
         assert shop.kept() in ([(5 * PRICE, spent * PRICE)] for spent in (4, 5))
+
+    scenario(tmp_path, play)
+
+
+def test_a_node_that_drains_takes_none(tmp_path):
+    async def play(shop):
+        shop.chain.standing = NodeStatus.DRAINING
+        with pytest.raises(UsageError, match="is draining and takes no work"):
+            await shop.until_the_first_bill(shop.ask())
 
     scenario(tmp_path, play)
 

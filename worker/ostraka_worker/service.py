@@ -27,7 +27,7 @@ from ostraka.errors import ConfigError, HashMismatch, OstrakaError, StakeTooLow,
 from ostraka.model import MAX_MANIFEST_BYTES, AnyManifest, chunk_root, load_manifest
 from ostraka.store import CachedStore, ContentStore, LocalStore, cid_of_digest, open_store
 from ostraka.telemetry import close_traces
-from ostraka.types import OSTR, BlockSpan, ModelId, NodeId
+from ostraka.types import OSTR, BlockSpan, ModelId, NodeId, NodeStatus
 from ostraka.wire.grpc_transport import serve as serve_grpc
 from ostraka_worker.attest import Identity
 from ostraka_worker.config import WorkerConfig
@@ -49,6 +49,7 @@ from ostraka_worker.tabs import Tabs, open_tabs
 
 log = logging.getLogger("ostraka.node")
 RETRY_S = 5.0
+CLAIM_S = 30.0  # between looks whether its claim still stands
 WAITING = 64  # threads, which wait for the chain: asyncio would have a handful where cores are few
 
 
@@ -71,6 +72,7 @@ class Service:
     span: tuple[ModelId, BlockSpan] | None = None
     prober: Prober = field(default_factory=Prober)
     _taking: asyncio.Task[None] | None = None
+    _claiming: asyncio.Lock = field(default_factory=asyncio.Lock)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)  # there is news to beat at once
 
     @staticmethod
@@ -174,6 +176,10 @@ class Service:
 
     async def take(self, model_id: ModelId, span: BlockSpan) -> None:
         """Fetches, loads and claims a span in place of the one there is, which is let go first: memory holds one."""
+        async with self._claiming:
+            await self._exchange(model_id, span)
+
+    async def _exchange(self, model_id: ModelId, span: BlockSpan) -> None:
         before, self.span = self.span, None
         if before is not None:
             self.node.stop_serving()
@@ -185,6 +191,25 @@ class Service:
         self.node.serve_stage(stage, model_id)
         self.span = (model_id, span)
         log.info("node %d serves blocks %s of %s", self.node_id, span, manifest.name)
+
+    async def keep_claim(self) -> None:
+        """Claims its span again, for ever, where the claim was ended: work is given to whoever serves, and paid to whoever has claimed."""
+        while True:
+            await asyncio.sleep(CLAIM_S)
+            async with self._claiming:
+                try:
+                    if self.span is not None:
+                        await asyncio.to_thread(self.claim_again, *self.span)
+                except OstrakaError as error:
+                    log.warning("claim: %s", error)
+
+    def claim_again(self, model_id: ModelId, span: BlockSpan) -> None:
+        """After its stake lacked something, or a jail: once the node may claim and the stake suffices. Raises `StakeTooLow`."""
+        if self.market.span(self.node_id, model_id) == span:
+            return
+        if self.market.node(self.node_id).status in (NodeStatus.PENDING, NodeStatus.ACTIVE):
+            self.claim(model_id, span)
+            log.info("blocks %s are claimed again: the claim had been ended", span)
 
     async def guard(self) -> None:
         """Looks for possession challenges for ever, apart from the heartbeats: an orchestrator that is away must not cost stake."""
@@ -300,7 +325,7 @@ async def serve(config: WorkerConfig) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     tasks = [asyncio.create_task(service.loop()), asyncio.create_task(service.guard())]
-    tasks.append(asyncio.create_task(service.stand_by()))
+    tasks += [asyncio.create_task(service.stand_by()), asyncio.create_task(service.keep_claim())]
     await stop.wait()
     for task in tasks:
         task.cancel()

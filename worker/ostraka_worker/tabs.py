@@ -19,7 +19,7 @@ from ostraka.chain.remember import Remembered
 from ostraka.crypto.eip712 import ask_message
 from ostraka.crypto.trace import Digests
 from ostraka.errors import BadFrame, ConfigError, InsufficientFunds, UsageError
-from ostraka.types import OSTR, Address, NodeId
+from ostraka.types import OSTR, Address, NodeId, NodeStatus
 from ostraka.wire.job_input import JobInput, decode_input
 from ostraka.wire.messages import Ack, Answered, Ask, Bill, Message, Pay, Token, pack_wei, unpack_wei
 from ostraka_worker.config import WorkerConfig
@@ -30,7 +30,7 @@ from ostraka_worker.sessions import MAX_CAPACITY, Session
 from ostraka_worker.till import Till
 
 PAY_S = 20.0  # how long it waits for a voucher
-PRICE_S = 10.0  # how long a model's price is remembered
+CHAIN_S = 10.0  # how long a model's price and this node's standing are remembered
 CLOCK_S = 120  # how far a payer's clock may be from this node's
 MAX_TABS = 64  # that wait for vouchers or stream, at once
 
@@ -64,11 +64,13 @@ class Tab:
 
 
 class Tabs:
-    """Of one node. `price_of` gives wei a position for a model's id."""
+    """Of one node. `price_of` gives wei a position for a model's id, `standing` the node's on chain."""
 
-    def __init__(self, node: Node, till: Till | None, price_of: Callable[[bytes], int]) -> None:
+    def __init__(
+        self, node: Node, till: Till | None, price_of: Callable[[bytes], int], standing: Callable[[], NodeStatus]
+    ) -> None:
         """Without a till every request is refused, with the reason."""
-        self._node, self._till, self._price_of = node, till, price_of
+        self._node, self._till, self._price_of, self._standing = node, till, price_of, standing
         self._open: dict[bytes, Tab] = {}
         self._seen: dict[bytes, float] = {}  # sessions that were asked for, until when they could be once more
 
@@ -102,6 +104,8 @@ class Tabs:
         till = self._taken()
         job = self._check(message)
         await asyncio.to_thread(self._check_payer, till, message)
+        if (status := await asyncio.to_thread(self._standing)) is not NodeStatus.ACTIVE:
+            raise UsageError(f"node: is {status.name.lower()} and takes no work; ask another")
         price = await asyncio.to_thread(self._price_of, message.model_id)
         kept = await asyncio.to_thread(till.look, message.payer, message.collection)
         if any((t.payer, t.collection) == (message.payer, message.collection) for t in self._open.values()):
@@ -180,9 +184,14 @@ class Tabs:
 
 def open_tabs(config: WorkerConfig, market: Court, node: Node) -> Tabs:
     """At the market's price of a model, which its publisher may change now and then."""
-    till = None
+    number, till = NodeId(node.identity.node_id), None
     if config.vouchers:
-        operator = market.node(NodeId(node.identity.node_id)).operator
-        till = Till(config.state / "vouchers", market, Address(operator))
-    prices: Remembered[bytes, int] = Remembered(PRICE_S)
-    return Tabs(node, till, lambda model: prices.get(model, lambda: market.price_of(model)))
+        till = Till(config.state / "vouchers", market, Address(market.node(number).operator))
+    prices: Remembered[bytes, int] = Remembered(CHAIN_S)
+    standing: Remembered[NodeId, NodeStatus] = Remembered(CHAIN_S)
+    return Tabs(
+        node,
+        till,
+        lambda model: prices.get(model, lambda: market.price_of(model)),
+        lambda: standing.get(number, lambda: market.node(number).status),
+    )
