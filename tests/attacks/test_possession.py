@@ -17,7 +17,7 @@ from ostraka.devnet.network import Devnet
 from ostraka.devnet.spec import DevnetSpec, NodeSpec
 from ostraka.types import OSTR, NodeStatus
 
-pytestmark = [pytest.mark.network, pytest.mark.model]
+pytestmark = [pytest.mark.network, pytest.mark.model, pytest.mark.slow]
 NODES = (NodeSpec(memory_mb=200), NodeSpec(memory_mb=200, fault="forget-shards"))
 
 

@@ -123,7 +123,7 @@ class Heard:
 
 
 @pytest.mark.parametrize("after", ["Starting the chain: done", "Job 1 "], ids=["starting", "working"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupted_demo_leaves_no_process_behind(number, after):
     marker = f"interrupted-{number}-{after}"
     demo = Heard(marker)

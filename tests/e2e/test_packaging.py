@@ -43,7 +43,7 @@ def test_the_sdist_holds_the_contracts_and_no_weights(built):
     assert sdist.stat().st_size < 10 << 20
 
 
-@pytest.fixture(scope="module", params=["whl", "tar.gz"])
+@pytest.fixture(scope="module", params=["whl", pytest.param("tar.gz", marks=pytest.mark.slow)])
 def base_python(request, built, tmp_path_factory):
     """An environment with the base package only."""
     folder = tmp_path_factory.mktemp("base")

@@ -28,6 +28,7 @@ QUESTION = "What is the capital of France?"
 THREE = (NodeSpec(memory_mb=200),) * 3
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_ganache_ipfs_and_redis_by_three_words_on_the_command_line_and_the_same_network_a_second_time(tmp_path):
     def ostraka(*arguments: str) -> str:
