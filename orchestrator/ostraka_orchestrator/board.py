@@ -189,9 +189,24 @@ class Board:
 
     def served(self) -> dict[NodeId, float]:
         """Multiply–adds by node, in this hour and the one before."""
+        return self._by_node("served")
+
+    def give_head_starts(self, work: Mapping[NodeId, float]) -> None:
+        """What newcomers are taken to have done besides. The first word counts."""
+        key = f"{self.prefix}headstart:{int(time.time()) // SERVED_S}"
+        for node_id, done in work.items():
+            self.redis.hsetnx(key, str(node_id), done)
+        if work:
+            self.redis.expire(key, 3 * SERVED_S)
+
+    def head_starts(self) -> dict[NodeId, float]:
+        return self._by_node("headstart")
+
+    def _by_node(self, name: str) -> dict[NodeId, float]:
+        """Sums of this hour and the one before."""
         hour, work = int(time.time()) // SERVED_S, dict[NodeId, float]()
         for key in (hour - 1, hour):
-            for node_id, done in self.redis.hgetall(f"{self.prefix}served:{key}").items():
+            for node_id, done in self.redis.hgetall(f"{self.prefix}{name}:{key}").items():
                 work[NodeId(int(node_id))] = work.get(NodeId(int(node_id)), 0.0) + float(done)
         return work
 

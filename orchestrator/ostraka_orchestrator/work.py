@@ -26,7 +26,7 @@ from ostraka_orchestrator.board import Heartbeat, PlannedReplica
 from ostraka_orchestrator.decide import next_replicas
 from ostraka_orchestrator.desk import Desk, log
 from ostraka_orchestrator.orders import is_due, is_forgotten, look
-from ostraka_orchestrator.planner import Costs, Ends, NodeProfile, choose_routes, timing, weighed
+from ostraka_orchestrator.planner import Costs, Ends, NodeProfile, choose_routes, head_starts, timing, weighed
 from ostraka_orchestrator.queue import RUN_TIMEOUT_S
 from ostraka_orchestrator.roster import profile
 
@@ -90,8 +90,16 @@ def _routes(
 ) -> list[tuple[Stage, ...]]:
     placed, links, home = desk.ways[job.model_id].connect(nodes, beats)
     placed, links = weighed(placed, links, desk.weights(job.model_id))
-    shape, served = desk.shape(job.model_id), desk.board.served()
-    return choose_routes(shape, placed, replicas, seed, links, home, served)
+    return choose_routes(desk.shape(job.model_id), placed, replicas, seed, links, home, _had(desk, placed))
+
+
+def _had(desk: Desk, nodes: Sequence[NodeProfile]) -> dict[NodeId, float]:
+    """Work that each node has had of late, with the head start that it was given when it came."""
+    served, given = desk.board.served(), desk.board.head_starts()
+    had = {n.node_id: served.get(n.node_id, 0.0) + given.get(n.node_id, 0.0) for n in nodes}
+    fresh = head_starts(nodes, had)
+    desk.board.give_head_starts(fresh)
+    return had | fresh
 
 
 def sign_route(

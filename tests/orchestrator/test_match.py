@@ -75,3 +75,28 @@ def test_a_node_whose_commit_the_chain_would_refuse_gets_no_work(desk, status):
         status=status if node_id == 1 else NodeStatus.ACTIVE, operator=f"operator{node_id}"
     )
     assert chosen(desk, {1: beat(1, speed=1e9), 2: beat(2)}) == {2}
+
+
+def test_a_node_that_has_just_come_is_owed_nothing_for_the_hour_before(desk):
+    """It is taken to have had what its speed and stake were due, once; what the others do from then on makes it the preferred one."""
+    beats = {i: beat(i) for i in range(1, 7)}
+    for i in range(1, 6):
+        desk.board.add_served(i, 1e6)
+
+    def drawn(count):
+        nodes = serving_nodes(desk, MODEL, beats, JOB.max_units)
+        routes = [plan_routes(desk, JOB, 1, bytes([n]), nodes, beats)[0] for n in range(count)]
+        return [stage.node_id for route in routes for stage in route].count(6)
+
+    assert 0 < drawn(30) < 15
+    assert desk.board.head_starts() == {6: 1e6}
+    for i in range(1, 6):
+        desk.board.add_served(i, 1e6)
+    assert drawn(5) == 5
+    assert desk.board.head_starts() == {6: 1e6}, "given once"
+    assert 6 not in desk.board.served(), "it counts as no work where work is shown"
+
+
+def test_where_nobody_has_worked_yet_nobody_has_a_head_start(desk):
+    assert chosen(desk, {1: beat(1), 2: beat(2)}, replicas=2) == {1, 2}
+    assert desk.board.head_starts() == {}

@@ -12,7 +12,7 @@ from ostraka_orchestrator.planner.paths import FAIRNESS, Path, Router, jain
 from ostraka_orchestrator.planner.pipeline import most_throughput, states
 from ostraka_orchestrator.planner.place import next_chain, place, split
 from ostraka_orchestrator.planner.rebalance import Move, Patience, move_to, rebalance
-from ostraka_orchestrator.planner.route import choose_routes, disjoint_paths, draw_paths, work_shares
+from ostraka_orchestrator.planner.route import choose_routes, disjoint_paths, draw_paths, head_starts, work_shares
 from ostraka_orchestrator.planner.shape import ModelShape, NodeProfile
 from ostraka_orchestrator.planner.spread import spread, swarm_flow
 from ostraka_orchestrator.planner.tune import Timing, timing, tune, weighed
@@ -34,6 +34,7 @@ __all__ = [
     "choose_routes",
     "disjoint_paths",
     "draw_paths",
+    "head_starts",
     "jain",
     "least_latency",
     "most_throughput",

@@ -22,9 +22,6 @@ from ostraka_orchestrator.planner.shape import ModelShape, NodeProfile
 # What a path of nodes that all had twice their due costs more than one of nodes that had it, in times of the fastest path. A node whose
 # own time is t times that lacks about t / FAIRNESS of its due: with 4, replicas an eighth as fast as the fastest had no work at all.
 FAIRNESS = 96.0
-# Below this share of its due a node is hardly preferred any more: one that has just come would have all requests at once, for as long as it
-# takes to make up for the hour before. As it is, it has some FAIRNESS / 5 requests before it when the many others have none.
-LEAST_SHARE, BELOW = 1 - 1 / 8, 1 / 16
 
 
 @dataclass(frozen=True)
@@ -103,7 +100,6 @@ class Router:
         price = times if stretch is None else times * stretch
         if served is not None and self.fairness and (total := float(served.sum())) > 0:
             share = (served / self.due) / (total / float(self.due.sum()))
-            share = np.maximum(share, LEAST_SHARE - (LEAST_SHARE - share) * BELOW)
             price = price + self.fairness * self._unit * share
         if without:
             price = price.copy()

@@ -80,6 +80,19 @@ def draw_paths(
     )
 
 
+def head_starts(nodes: Sequence[NodeProfile], served: Mapping[NodeId, float]) -> dict[NodeId, float]:
+    """Work that serving nodes without any are taken to have had when they come: as much for speed × stake as the others.
+
+    Else a newcomer would be owed what they had in the hours before, and be given every request until it has caught up.
+    """
+    serving = [n for n in nodes if n.span is not None]
+    old = [n for n in serving if served.get(n.node_id, 0.0) > 0]
+    if not old:
+        return {}
+    usual = sum(served[n.node_id] for n in old) / sum(n.speed * n.stake for n in old)
+    return {n.node_id: usual * n.speed * n.stake for n in serving if not served.get(n.node_id, 0.0)}
+
+
 def _units(seed: bytes, draw: int, node_ids: npt.NDArray[np.uint64]) -> Floats:
     """Numbers in [0, 1) that seed, draw and node fix, whoever else there is: a hash of both, mixed with the node (splitmix64)."""
     key = int.from_bytes(hashlib.sha256(seed + draw.to_bytes(4, "big")).digest()[:8], "big")

@@ -23,7 +23,17 @@ import numpy as np
 from ostraka.errors import NoRoute
 from ostraka.types import BlockSpan, NodeId
 from ostraka_orchestrator.placing import Place, Swarm, deal_out
-from ostraka_orchestrator.planner import Move, NodeProfile, Router, draw_paths, jain, move_to, rebalance, swarm_flow
+from ostraka_orchestrator.planner import (
+    Move,
+    NodeProfile,
+    Router,
+    draw_paths,
+    head_starts,
+    jain,
+    move_to,
+    rebalance,
+    swarm_flow,
+)
 from ostraka_orchestrator.planner.flow import covered, greatest_flow, pipes
 from ostraka_orchestrator.simulate.report import Report
 from ostraka_orchestrator.simulate.world import World
@@ -152,9 +162,17 @@ class _Run:
     def _serve(self, key: int, span: BlockSpan) -> None:
         node = self.nodes[key]
         node.profile, node.target, node.served_s = replace(node.profile, span=span), None, self.now
+        if not node.recent and self.now:
+            node.recent = self._head_start(node)
         self._spans[span.start, span.stop] += 1
         self._covered = self._covered or covered(self.shape.blocks, +self._spans)
         self._router = None
+
+    def _head_start(self, node: _Node) -> float:
+        serving = {k: n for k, n in self.nodes.items() if n.died_s == inf and (n.profile.span or n is node)}
+        profiles = [n.profile for n in serving.values()]
+        served = {n.profile.node_id: n.recent for n in serving.values()}
+        return head_starts(profiles, served).get(node.profile.node_id, 0.0)
 
     def _stop(self, key: int) -> None:
         node = self.nodes[key]
