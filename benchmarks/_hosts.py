@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import count
 from types import TracebackType
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from ostraka.errors import Unavailable
 
 BURST_BYTES = 16 << 10  # what the proxy reads at once, too
 PORT = 7000
+_numbers = count()
 
 
 class Hosts:
@@ -28,8 +30,10 @@ class Hosts:
 
     def __init__(self, mbits: Sequence[float]) -> None:
         self._mbits = mbits
-        self._tag = f"os{os.getpid()}"
-        self._net = f"10.231.{os.getpid() % 250}"
+        # Names and networks of their own each time: the kernel takes a moment to forget the cables of the last ones.
+        number = next(_numbers)
+        self._tag = f"os{os.getpid()}n{number % 100}"
+        self._net = f"10.231.{(os.getpid() + number) % 250}"
         self.gateway = f"{self._net}.1"
 
     def address(self, index: int) -> str:
