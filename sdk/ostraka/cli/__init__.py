@@ -10,6 +10,7 @@ import typer
 
 from ostraka.cli import chain, demo, devnet, dispute, funds, job, shard, voucher, wallet
 from ostraka.cli.output import complain
+from ostraka.devnet.leaving import heard
 from ostraka.errors import OstrakaError
 
 app = typer.Typer(
@@ -58,6 +59,7 @@ def main() -> None:
         complain(str(error))
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
+        heard()
         complain("interrupted")
         sys.exit(130)
     except BrokenPipeError:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from ostraka.cli.devnet import cache_folder, leave_on_signals
+from ostraka.cli.devnet import cache_folder
 from ostraka.cli.output import err, ostr, out
 from ostraka.cli.progress import reporter
 from ostraka.errors import JobFailed
@@ -28,6 +28,7 @@ def demo(
 ) -> None:
     """Start a network of six unlike workers; run an honest job, then catch a cheat."""
     from ostraka.devnet.demo import demo_spec, run_demo
+    from ostraka.devnet.leaving import leave_on_signals
     from ostraka.devnet.network import Devnet
     from ostraka.devnet.spec import DevnetSpec
 

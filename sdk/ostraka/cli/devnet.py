@@ -119,19 +119,9 @@ def up(
     out.print(f"The network is up. In {folder}, try: ostraka job submit smollm2-135m-instruct 'Hello'")
 
 
-def leave_on_signals() -> None:
-    """SIGTERM and SIGINT end in KeyboardInterrupt, so that everything is taken down. A shell that starts us in the background has
-    SIGINT ignored, which Python would leave so."""
-
-    def leave(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, leave)
-
-
 def run_here(folder: Path, parts: Mapping[str, Any]) -> None:
     """Runs a network in this process until SIGTERM or Ctrl-C."""
+    from ostraka.devnet.leaving import heard, leave_on_signals
     from ostraka.devnet.network import Devnet
     from ostraka.devnet.spec import DevnetSpec
 
@@ -155,6 +145,7 @@ def run_here(folder: Path, parts: Mapping[str, Any]) -> None:
                         network.processes.children.remove(child)
                         break
     except KeyboardInterrupt:
+        heard()
         out.print("The network is stopped.")
     finally:
         (folder / PID_FILE).unlink(missing_ok=True)

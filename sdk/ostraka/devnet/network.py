@@ -21,6 +21,7 @@ from ostraka.crypto.keys import Key, derive_key, save_key
 from ostraka.devnet import again
 from ostraka.devnet.chains import chain_command, clock_command, speaks_websocket
 from ostraka.devnet.ipfs_daemon import IpfsDaemon
+from ostraka.devnet.leaving import heard
 from ostraka.devnet.processes import STOP_TIMEOUT_S, Child, Processes, free_port, python
 from ostraka.devnet.programs import redis_server
 from ostraka.devnet.queue_server import answers as queue_answers
@@ -120,6 +121,7 @@ class Devnet:
 
     def down(self, timeout_s: float = STOP_TIMEOUT_S) -> list[str]:
         """Stops everything; returns the names of programs that did not end by themselves in that time."""
+        heard()
         return self.processes.stop(timeout_s)
 
     @property
