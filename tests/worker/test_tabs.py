@@ -444,10 +444,11 @@ def test_more_than_the_price_cap_is_never_signed(monkeypatch):
 
 
 def test_a_node_that_counts_more_than_it_computed_is_told_off(monkeypatch):
-    _, ask, tab = asked(monkeypatch, bill(4), Token(0, 1), Answered([1], 4, pack_wei(5 * PRICE)))
-    with pytest.raises(PeerFault, match="counts"):
-        ask()
-    assert tab.spent == 0
+    for units, spent in ((4, 5), (50, 6)):  # the second one's own word for its positions is no better
+        _, ask, tab = asked(monkeypatch, bill(4), Token(0, 1), Answered([1], units, pack_wei(spent * PRICE)))
+        with pytest.raises(PeerFault, match="counts"):
+            ask()
+        assert tab.spent == 0
 
 
 def test_the_fastest_node_that_holds_the_whole_model_is_taken(monkeypatch):

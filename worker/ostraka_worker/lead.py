@@ -36,7 +36,7 @@ from ostraka_worker.attest import (
     to_receipt,
     unsigned_receipt,
 )
-from ostraka_worker.drive import Drive, RunOnce
+from ostraka_worker.drive import Drive, Forward, RunOnce
 from ostraka_worker.records import Record, Records
 from ostraka_worker.sessions import MAX_CAPACITY, Runner, Session
 
@@ -269,11 +269,17 @@ def make_driver(runner: Runner, session: Session, job: AnyInput, claimed: list[i
 
         return RunOnce(infer, job.inputs)
 
+    return Drive(forward_over(runner, session), lambda length: runner.truncate(session, length), job, claimed)
+
+
+def forward_over(runner: Runner, session: Session) -> Forward:
+    """A step of a generation over this session's route, with the lead's own column of the trace."""
+
     async def forward(position: int, tokens: Sequence[int], sample_from: int) -> tuple[list[int], Digests]:
         sampled, behind = await runner.step(session, position, tokens, None, sample_from)
         return sampled, with_input(session, position, behind)
 
-    return Drive(forward, lambda length: runner.truncate(session, length), job, claimed)
+    return forward
 
 
 def with_input(session: Session, position: int, behind: Digests) -> Digests:

@@ -24,7 +24,7 @@ from ostraka.wire.job_input import JobInput, decode_input
 from ostraka.wire.messages import Ack, Answered, Ask, Bill, Message, Pay, Token, pack_wei, unpack_wei
 from ostraka_worker.config import WorkerConfig
 from ostraka_worker.drive import Drive
-from ostraka_worker.lead import with_input
+from ostraka_worker.lead import forward_over
 from ostraka_worker.node import Node
 from ostraka_worker.sessions import MAX_CAPACITY, Session
 from ostraka_worker.till import Till
@@ -172,14 +172,15 @@ class Tabs:
 
     def _driver(self, session: Session, job: JobInput, tab: Tab) -> Drive:
         runner = self._node.runner
+        forward = forward_over(runner, session)
 
-        async def forward(position: int, tokens: Sequence[int], sample_from: int) -> tuple[list[int], Digests]:
+        async def paid(position: int, tokens: Sequence[int], sample_from: int) -> tuple[list[int], Digests]:
             await tab.afford(len(tokens))
-            sampled, behind = await runner.step(session, position, tokens, None, sample_from)
+            answer = await forward(position, tokens, sample_from)
             tab.spent += len(tokens) * tab.price
-            return sampled, with_input(session, position, behind)
+            return answer
 
-        return Drive(forward, lambda length: runner.truncate(session, length), job, None)
+        return Drive(paid, lambda length: runner.truncate(session, length), job, None)
 
 
 def open_tabs(config: WorkerConfig, market: Court, node: Node) -> Tabs:

@@ -99,7 +99,7 @@ class Tab:
                     given += 1
                     yield event
                 case Answered():
-                    self.spent = self._settled(event, before, info.price_per_unit)
+                    self.spent = self._settled(event, before, min(event.units, given), info.price_per_unit)
                     yield event
 
     def _pay(self, session: bytes, amount: int) -> None:
@@ -108,10 +108,11 @@ class Tab:
         self.signed = max(self.signed, amount)
         self._peer.call(Pay(session, pack_wei(amount), signature), Ack, PAY_TIMEOUT_S)
 
-    def _settled(self, answered: Answered, before: int, price: int) -> int:
+    def _settled(self, answered: Answered, before: int, positions: int, price: int) -> int:
+        """`positions`: as the node says, and no more than were given."""
         spent = unpack_wei(answered.spent)
-        if spent > before + answered.units * price:
-            raise PeerFault(f"node {self.node_id}: counts {spent} wei as used, {answered.units} positions cost less")
+        if spent > before + positions * price:
+            raise PeerFault(f"node {self.node_id}: counts {spent} wei as used, {positions} positions cost less")
         return spent
 
 
