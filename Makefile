@@ -49,7 +49,7 @@ unit: setup $(STAMP)/models
 network: setup $(STAMP)/models $(STAMP)/node $(STAMP)/ipfs
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -m "network and not slow and not storm"
 
-slow: setup $(STAMP)/models $(STAMP)/node $(STAMP)/ipfs   ## network tests that are not part of `make test`: judges, faults
+slow: setup $(STAMP)/models $(STAMP)/node $(STAMP)/ipfs   ## network tests that are not part of `make test`: judges, faults, the longest of the others
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -m slow
 
 storm: setup $(STAMP)/node $(STAMP)/ipfs   ## kill -9 every part of a network of real programs while 50 jobs run (minutes)

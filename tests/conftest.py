@@ -68,6 +68,13 @@ def chain_url(processes):
     return start_chain(processes)
 
 
+@pytest.fixture(scope="module")
+def web3(chain_url):
+    from ostraka.chain.rpc import connect
+
+    return connect(chain_url)
+
+
 @pytest.fixture
 def eventually():
     """Calls a condition until it holds; fails after half a minute, which decides nothing on a machine that is busy."""

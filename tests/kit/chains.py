@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from web3 import Web3
+
+from ostraka.chain import Sender
 from ostraka.chain.rpc import connect
+from ostraka.crypto.keys import derive_key
 from ostraka.devnet.processes import Processes, free_port, python
 from ostraka.devnet.spec import ACCOUNTS, MNEMONIC
 from ostraka.errors import ChainUnreachable
@@ -23,3 +27,8 @@ def start_chain(processes: Processes, name: str = "chain") -> str:
 
     child.wait_until(answers, 30.0)
     return url
+
+
+def sender(web3: Web3, account: int) -> Sender:
+    """Of one of a local chain's prefunded accounts."""
+    return Sender(web3, derive_key(MNEMONIC, account))

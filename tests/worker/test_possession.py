@@ -8,9 +8,10 @@ from types import SimpleNamespace
 
 import msgspec
 import pytest
+from tests.kit.chains import sender
 from tests.sdk.model.test_manifest import example
 
-from ostraka.chain import Market, Sender, connect
+from ostraka.chain import Market, Sender
 from ostraka.chain.accounts import register_node, stake
 from ostraka.chain.deploy import deploy
 from ostraka.client.possession import answer, challenge, see_through
@@ -29,15 +30,6 @@ SIZES = (3000, 500, 1024, 5000)
 FILES = [hashlib.shake_256(bytes([i])).digest(size) for i, size in enumerate(SIZES)]
 WHOLE = BlockSpan(0, 4)
 numbers = count()
-
-
-@pytest.fixture(scope="module")
-def web3(chain_url):
-    return connect(chain_url)
-
-
-def sender(web3, account):
-    return Sender(web3, derive_key(MNEMONIC, account))
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from tests.kit.chains import sender
 from tests.kit.proxy import RpcProxy
 
 from ostraka.chain import Deployment, Market, Sender, connect, gas
@@ -21,15 +22,6 @@ from ostraka.types import OSTR, BlockSpan, JobId, JobState, NodeStatus
 
 MODEL = b"\x07" * 32
 PRICE = OSTR // 1000
-
-
-@pytest.fixture(scope="module")
-def web3(chain_url):
-    return connect(chain_url)
-
-
-def sender(web3, account):
-    return Sender(web3, derive_key(MNEMONIC, account))
 
 
 @pytest.fixture(scope="module")

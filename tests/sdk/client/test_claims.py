@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from tests.kit.chains import sender
 
-from ostraka.chain import Market, Sender, connect
+from ostraka.chain import Market
 from ostraka.chain.accounts import register_node
 from ostraka.chain.deploy import deploy
 from ostraka.client.claims import backing, drop
@@ -16,15 +17,6 @@ from ostraka.types import OSTR, BlockSpan, NodeId
 
 MODEL, OTHER = b"\x07" * 32, b"\x08" * 32
 MINIMUM = 10 * OSTR
-
-
-@pytest.fixture(scope="module")
-def web3(chain_url):
-    return connect(chain_url)
-
-
-def sender(web3, account):
-    return Sender(web3, derive_key(MNEMONIC, account))
 
 
 @pytest.fixture(scope="module")
